@@ -1,0 +1,26 @@
+# What people repeat. `just` lists it.
+
+_default:
+    @just --list
+
+# Evaluate the phantoms with the bundled weights
+demo:
+    cargo run --release -- demo
+
+# Everything that the tests cover
+test:
+    cargo test --release
+
+# Formatting and lints, as CI has them
+lint:
+    cargo fmt --check
+    cargo clippy --release --all-targets -- -D warnings
+
+# The benchmarks in benches/
+bench:
+    cargo bench
+
+# Take over changed snapshots after looking at them
+snapshots:
+    INSTA_UPDATE=always cargo test --release
+    git diff

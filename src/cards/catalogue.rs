@@ -1,0 +1,120 @@
+//! Finds cards: the bundled ones by name, a person's own by path.
+
+use std::path::{Path, PathBuf};
+
+use crate::cards::dataset::DatasetCard;
+use crate::cards::model::ModelCard;
+use crate::error::{Error, Result};
+
+include!(concat!(env!("OUT_DIR"), "/bundled.rs"));
+
+/// Where a model card was found, which decides what its relative path means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Home {
+    /// Inside the program.
+    Bundled,
+    /// In this folder.
+    Folder(PathBuf),
+}
+
+/// The bytes of a model's weights, or where they are.
+pub enum WeightsFile {
+    /// Inside the program.
+    Bundled(&'static [u8]),
+    /// A local file.
+    Path(PathBuf),
+}
+
+/// The names of the bundled dataset cards, sorted.
+pub fn dataset_names() -> impl Iterator<Item = &'static str> {
+    DATASETS.iter().filter_map(|(name, _)| name.strip_suffix(".toml"))
+}
+
+/// The names of the bundled model cards, sorted.
+pub fn model_names() -> impl Iterator<Item = &'static str> {
+    MODELS.iter().filter_map(|(name, _)| name.strip_suffix(".toml"))
+}
+
+/// The dataset that `spec` names: a bundled card's name, the path of a card, or a folder of pictures.
+pub fn dataset(spec: &str) -> Result<DatasetCard> {
+    let path = Path::new(spec);
+    match bundled(DATASETS, spec) {
+        _ if path.is_dir() => DatasetCard::from_folder(path),
+        Some(text) => DatasetCard::parse(text, spec),
+        None if path.is_file() => DatasetCard::read(path),
+        None => Err(unknown("dataset", spec, dataset_names())),
+    }
+}
+
+/// The text of a dataset card: a bundled one's or the one at a path.
+pub fn dataset_text(spec: &str) -> Result<String> {
+    match bundled(DATASETS, spec) {
+        Some(text) => Ok(text.to_owned()),
+        None if Path::new(spec).is_file() => super::read(Path::new(spec)),
+        None => Err(unknown("dataset", spec, dataset_names())),
+    }
+}
+
+/// The model that `spec` names: a bundled card's name or the path of a card.
+pub fn model(spec: &str) -> Result<(ModelCard, Home)> {
+    let path = Path::new(spec);
+    match bundled(MODELS, spec) {
+        Some(text) => Ok((ModelCard::parse(text, spec)?, Home::Bundled)),
+        None if path.is_file() => {
+            Ok((ModelCard::read(path)?, Home::Folder(path.parent().unwrap_or(Path::new("")).to_owned())))
+        }
+        None => Err(unknown("model", spec, model_names())),
+    }
+}
+
+/// Where the weights of a card are. A file on the Hub that is not there yet is an error.
+pub fn weights_of(card: &ModelCard, home: &Home) -> Result<WeightsFile> {
+    let Some(path) = &card.weights.path else {
+        return Err(Error::new("its weights are on the Hub, and this version does not download them")
+            .at(format_args!("model `{}`", card.name))
+            .mend("fetch the file yourself and give a card with `weights.path`"));
+    };
+    match home {
+        Home::Folder(folder) => Ok(WeightsFile::Path(folder.join(path))),
+        Home::Bundled => MODELS
+            .iter()
+            .find(|(name, _)| Path::new(name) == path)
+            .map(|(_, bytes)| WeightsFile::Bundled(bytes))
+            .ok_or_else(|| Error::new("its weights are not bundled").at(format_args!("model `{}`", card.name))),
+    }
+}
+
+fn bundled(table: &'static [(&str, &[u8])], name: &str) -> Option<&'static str> {
+    let (_, bytes) = table.iter().find(|(file, _)| file.strip_suffix(".toml") == Some(name))?;
+    std::str::from_utf8(bytes).ok()
+}
+
+fn unknown<'a>(what: &str, spec: &str, known: impl Iterator<Item = &'a str>) -> Error {
+    let known: Vec<_> = known.collect();
+    Error::usage(format!("there is no {what} card and no file of this name"))
+        .at(format_args!("`{spec}`"))
+        .mend(format!("bundled: {}; or give the path of a card", known.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bundled_card_is_valid_and_named_as_its_file() {
+        for name in dataset_names() {
+            assert_eq!(dataset(name).unwrap().name, name);
+        }
+        for name in model_names() {
+            let (card, home) = model(name).unwrap();
+            assert_eq!(card.name, name);
+            assert_eq!(home, Home::Bundled);
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        let e = model("no-such-model").unwrap_err().to_string();
+        assert!(e.contains("`no-such-model`") && e.contains("phantom"), "{e}");
+    }
+}

@@ -1,0 +1,107 @@
+//! `roentgen evaluate`: a run from cards to the table on stdout.
+
+use std::path::PathBuf;
+
+use crate::cards::catalogue;
+use crate::cards::dataset::DatasetCard;
+use crate::cards::model::ModelCard;
+use crate::cli::args;
+use crate::cli::{evaluation_table, machine, note, print, progress};
+use crate::data;
+use crate::error::Result;
+use crate::inference::engine::Pace;
+use crate::inference::session::{Plan, Session, Start};
+use crate::labels;
+use crate::metrics::evaluation::{self, Evaluation, Settings};
+use crate::predictions::{self, Predictions};
+use crate::run::RunFolder;
+
+/// Carries the verb out.
+pub fn run(args: &args::Evaluate) -> Result<()> {
+    let device = machine::device(&args.machine)?;
+    let threads = machine::threads(&args.machine)?;
+    let (model, model_home) = catalogue::model(&args.model)?;
+    let card = catalogue::dataset(&args.data)?;
+    let mut dataset = data::load(&card, args.root.as_deref(), args.split.as_deref())?;
+    dataset.notes.iter().for_each(|n| note(n));
+    if let Some(limit) = args.limit {
+        dataset.samples.truncate(limit);
+    }
+    let folder = RunFolder::new(match &args.out {
+        Some(out) => out.clone(),
+        None => default_out(&model, &card, args.split.as_deref()),
+    });
+    label_notes(&model, &dataset.labels);
+    let plan = Plan {
+        model: (model, model_home),
+        dataset_card: card,
+        dataset,
+        split: args.split.clone(),
+        limit: args.limit,
+        policy: args.policy.resolve(),
+        device,
+        pace: Pace { batch: args.machine.batch, decoders: threads, strict: args.strict },
+        folder,
+        resume: args.resume,
+    };
+    let text = carry_out(plan)?;
+    print(&text)
+}
+
+/// Runs a plan to its end and gives what a person is told about it.
+pub fn carry_out(plan: Plan) -> Result<String> {
+    let folder = plan.folder.clone();
+    let name = format!("{} on {}", plan.model.0.name, plan.dataset.name);
+    let settings = Settings { policy: plan.policy, ..Settings::default() };
+    let (predictions, evaluation, failed) = match Session::begin(plan)? {
+        Start::AlreadyFinished => {
+            note("this run is finished already; its table is shown again");
+            let predictions = predictions::read(&folder.predictions(), None)?;
+            let evaluation = evaluation::evaluate(&predictions, None, &settings)?;
+            (predictions, evaluation, 0)
+        }
+        Start::Begun(mut session) => {
+            let stop = machine::stop_flag()?;
+            let mut meter = progress::Meter::new();
+            let finding = session
+                .infer(&stop, &mut |p| meter.show(p))
+                .map_err(|e| e.mend("all of it is kept: go on with the same command and --resume"))?;
+            let evaluation = evaluation::evaluate(&finding.predictions, None, &settings)?;
+            session.finish(&finding, evaluation.to_json()?.as_bytes())?;
+            (finding.predictions, evaluation, finding.failures.len())
+        }
+    };
+    Ok(summary(&name, &predictions, &evaluation, failed, &folder))
+}
+
+fn default_out(model: &ModelCard, dataset: &DatasetCard, split: Option<&str>) -> PathBuf {
+    let name = [Some(model.name.as_str()), Some(dataset.name.as_str()), split].map(Option::unwrap_or_default).join("--");
+    let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    PathBuf::from("reports").join(name.trim_end_matches('-').chars().map(plain).collect::<String>())
+}
+
+/// Says which labels are in only one of model and data.
+fn label_notes(model: &ModelCard, dataset: &[String]) {
+    let only = |of: &[String], other: &[String]| -> Vec<String> {
+        of.iter().filter(|name| labels::find(other, name).is_none()).cloned().collect()
+    };
+    let lacking = only(&model.labels, dataset);
+    if !lacking.is_empty() {
+        note(&format!("the data say nothing of {}: predicted, not evaluated", lacking.join(", ")));
+    }
+    let unknown = only(dataset, &model.labels);
+    if !unknown.is_empty() {
+        note(&format!("the model does not know {}: left out", unknown.join(", ")));
+    }
+}
+
+fn summary(name: &str, predictions: &Predictions, evaluation: &Evaluation, failed: usize, folder: &RunFolder) -> String {
+    let mut text = format!("{name}: {} images", predictions.images.len());
+    if let Some(patients) = evaluation.n_patients {
+        text += &format!(" of {patients} patients");
+    }
+    if failed > 0 {
+        text += &format!(", and {failed} that could not be read (failures.csv)");
+    }
+    format!("{text}\n\n{}\nwritten to {}\n", evaluation_table::text(evaluation), folder.path().display())
+}

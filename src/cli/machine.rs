@@ -1,0 +1,44 @@
+//! From the machine's flags to a device and threads.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use candle_core::Device;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::cli::args;
+use crate::error::{Error, Result};
+
+/// The device that was asked for.
+pub fn device(args: &args::Machine) -> Result<Device> {
+    match args.device {
+        args::Device::Auto | args::Device::Cpu => Ok(Device::Cpu),
+        args::Device::Cuda(n) => Err(Error::usage("this roentgen was built for the CPU only")
+            .at(format_args!("`--device cuda:{n}`"))
+            .mend("use --device cpu")),
+    }
+}
+
+/// Takes as many threads as were asked for, all by default, and says how many. Called once, before any work.
+pub fn threads(args: &args::Machine) -> Result<usize> {
+    let threads = match args.threads {
+        Some(n) => n,
+        None => std::thread::available_parallelism().map_or(1, |n| n.get()),
+    };
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()
+        .map_err(|e| Error::new(e.to_string()).at(format_args!("starting {threads} threads")))?;
+    Ok(threads)
+}
+
+/// A flag that the first Ctrl-C (or SIGTERM) raises; the second ends the process at once.
+pub fn stop_flag() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())
+            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
+            .map_err(|e| Error::new(e.to_string()).at("installing a signal handler"))?;
+    }
+    Ok(stop)
+}

@@ -1,0 +1,57 @@
+//! The command line: one file a verb. Only here and in the terminal UI is anything printed.
+
+mod args;
+mod datasets;
+mod demo;
+mod evaluate;
+mod evaluation_table;
+mod machine;
+mod predict;
+mod progress;
+mod table;
+mod weights;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::error::{Error, Kind, Result};
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    let done = match cli.verb {
+        args::Verb::Demo(args) => demo::run(&args),
+        args::Verb::Evaluate(args) => evaluate::run(&args),
+        args::Verb::Predict(args) => predict::run(&args),
+        args::Verb::Datasets { verb } => datasets::run(&verb),
+        args::Verb::Weights { verb } => weights::run(&verb),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::from(match e.kind() {
+                Kind::Usage => 2,
+                Kind::Input => 3,
+                Kind::Interrupted => 130,
+            })
+        }
+    }
+}
+
+/// Prints to stdout. A reader that has gone away (`| head`) is no error: the process ends quietly.
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(e) => Err(Error::new(e.to_string()).at("stdout")),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Prints a remark to stderr; one that nobody can read is dropped.
+fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "note: {text}");
+}

@@ -1,0 +1,6 @@
+//! Pixels of DICOM files.
+
+mod codecs;
+mod pixels;
+
+pub(super) use pixels::{decode, is_dicom};

@@ -1,0 +1,7 @@
+//! Files to pixels to a network's input: decoding, windowing, resampling, preprocessing.
+
+pub mod decode;
+mod dicom;
+pub mod preprocess;
+pub mod resize;
+pub mod windowing;

@@ -1,0 +1,6 @@
+//! Running a model over a dataset: decoding ahead, batches, and a journal that survives a kill.
+
+pub mod engine;
+pub mod journal;
+pub mod prefetch;
+pub mod session;

@@ -1,0 +1,35 @@
+//! roentgen: evaluate chest X-ray classifiers so that anyone can recompute the numbers.
+//!
+//! The data's way:
+//!
+//! ```text
+//! dataset card + files -> samples -> pixels -> tensor -> logits -> PREDICTIONS -> evaluation -> screen | report
+//! model card + weights ------------------------^
+//! ```
+//!
+//! The predictions table is the waist. Left of it are images, weights and devices; right of it only ids, patients,
+//! truths and scores, so that everything there works from any program's predictions.
+//!
+//! Who may import whom is held by `tests/architecture.rs`: [`error`], [`labels`], [`files`], [`predictions`], [`cards`]
+//! and [`run`] are the base; [`data`], [`imaging`] and [`weights`] stand on it and not on each other; [`models`] add
+//! [`ops`]; [`inference`] joins them; [`metrics`] know the predictions only; [`cli`] may use all, and only it prints.
+//! Two rooms are not in the first sketch of the layout: `files` (whole-or-nothing writes and hashes, which cards, runs and
+//! reports share) and `run` (the run folder's places and description, which inference writes and reports read).
+
+#![warn(missing_docs)]
+
+pub mod cards;
+pub mod cli;
+pub mod data;
+pub mod dicom_elements;
+pub mod error;
+pub mod files;
+pub mod imaging;
+pub mod inference;
+pub mod labels;
+pub mod metrics;
+pub mod models;
+pub mod ops;
+pub mod predictions;
+pub mod run;
+pub mod weights;

@@ -1,0 +1,21 @@
+//! Metrics on plain slices: truths, scores, patient numbers. No images, no models.
+
+pub mod auroc;
+pub mod average;
+pub mod bootstrap;
+pub mod calibrated_null;
+pub mod calibration;
+pub mod calibrator;
+pub mod compare;
+pub mod confidence;
+pub mod decision_curve;
+pub mod dialect;
+pub mod evaluation;
+pub mod label_errors;
+pub mod operating_point;
+pub mod precision_recall;
+pub mod rng;
+pub mod roc;
+pub mod smooth_ece;
+pub mod student;
+pub mod subgroup;

@@ -1,0 +1,126 @@
+//! From named weights to layers, with batch norms folded away.
+
+use candle_core::{Device, Module, Tensor};
+
+use crate::error::{Error, Result};
+use crate::ops::{Activation, Conv2d, Linear, Padding, ScaleShift, fold, fold_into};
+use crate::weights::Tensors;
+
+/// A named part of a network that runs on its own: where a network can be cut.
+pub(super) struct Stage {
+    /// torchvision's name of the module whose output this is.
+    pub name: String,
+    pub layer: Box<dyn Module + Send + Sync>,
+}
+
+impl Stage {
+    pub fn new(name: impl Into<String>, layer: impl Module + Send + Sync + 'static) -> Self {
+        Self { name: name.into(), layer: Box::new(layer) }
+    }
+}
+
+/// The form of a convolution with a square kernel.
+#[derive(Clone, Copy)]
+pub(super) struct Form {
+    pub inputs: usize,
+    pub outputs: usize,
+    pub kernel: usize,
+    pub stride: usize,
+    pub padding: Padding,
+    pub groups: usize,
+}
+
+impl Form {
+    /// Stride 1, one group, padding that keeps the size.
+    pub fn new(inputs: usize, outputs: usize, kernel: usize) -> Self {
+        Self { inputs, outputs, kernel, stride: 1, padding: Padding::Sides(kernel / 2), groups: 1 }
+    }
+
+    pub fn stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+}
+
+/// Takes tensors by name and makes layers of them on a device.
+pub(super) struct Builder<'a> {
+    pub tensors: &'a mut Tensors,
+    /// Added to the variance of every norm.
+    pub eps: f64,
+    pub device: &'a Device,
+}
+
+impl Builder<'_> {
+    /// A convolution without bias: `{name}.weight`.
+    pub fn conv(&mut self, name: &str, form: Form) -> Result<Conv2d> {
+        let weight = self.conv_weight(name, form)?;
+        self.conv_of(form, weight, vec![0.0; form.outputs], Activation::Identity)
+    }
+
+    /// A convolution without bias, the norm behind it folded in, and an activation.
+    pub fn conv_norm(&mut self, conv: &str, norm: &str, form: Form, activation: Activation) -> Result<Conv2d> {
+        let mut weight = self.conv_weight(conv, form)?;
+        let (scale, shift) = self.fold(norm, form.outputs)?;
+        fold_into(&mut weight, &scale);
+        self.conv_of(form, weight, single(&shift), activation)
+    }
+
+    /// A norm of its own with an activation.
+    pub fn norm(&mut self, name: &str, channels: usize, activation: Activation) -> Result<ScaleShift> {
+        let (scale, shift) = self.fold(name, channels)?;
+        let scale = self.tensor(single(&scale), &[channels])?;
+        let shift = self.tensor(single(&shift), &[channels])?;
+        Ok(ScaleShift { scale, shift, activation })
+    }
+
+    /// A dense layer: `{name}.weight` and, with `bias`, `{name}.bias`.
+    pub fn linear(
+        &mut self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        bias: bool,
+        activation: Activation,
+    ) -> Result<Linear> {
+        let weight = self.tensors.take(&format!("{name}.weight"), &[outputs, inputs])?;
+        let bias = match bias {
+            true => self.tensors.take(&format!("{name}.bias"), &[outputs])?,
+            false => vec![0.0; outputs],
+        };
+        let weight = self.tensor(weight, &[outputs, inputs])?;
+        Linear::new(&weight, self.tensor(bias, &[outputs])?, activation).map_err(fault)
+    }
+
+    fn conv_weight(&mut self, name: &str, form: Form) -> Result<Vec<f32>> {
+        self.tensors.take(&format!("{name}.weight"), &shape(form))
+    }
+
+    fn conv_of(&self, form: Form, weight: Vec<f32>, bias: Vec<f32>, activation: Activation) -> Result<Conv2d> {
+        let weight = self.tensor(weight, &shape(form))?;
+        let bias = self.tensor(bias, &[form.outputs])?;
+        Ok(Conv2d { weight, bias, stride: form.stride, padding: form.padding, groups: form.groups, activation })
+    }
+
+    fn fold(&mut self, name: &str, channels: usize) -> Result<(Vec<f64>, Vec<f64>)> {
+        let mut part = |part: &str| self.tensors.take(&format!("{name}.{part}"), &[channels]);
+        let (weight, bias) = (part("weight")?, part("bias")?);
+        let (mean, variance) = (part("running_mean")?, part("running_var")?);
+        Ok(fold(&weight, &bias, &mean, &variance, self.eps))
+    }
+
+    fn tensor(&self, values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
+        Tensor::from_vec(values, shape, self.device).map_err(fault)
+    }
+}
+
+fn shape(form: Form) -> [usize; 4] {
+    [form.outputs, form.inputs / form.groups, form.kernel, form.kernel]
+}
+
+fn single(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|v| *v as f32).collect()
+}
+
+/// Candle's error as ours, without its backtrace.
+pub(super) fn fault(error: candle_core::Error) -> Error {
+    Error::new(error.to_string().lines().next().unwrap_or_default())
+}

@@ -1,0 +1,81 @@
+//! What turns feature maps into logits, and logits into probabilities.
+
+use candle_core::{Module, Result as CandleResult, Tensor};
+
+use super::build::Builder;
+use crate::cards::model::{self, HeadLayer, Output};
+use crate::error::Result;
+use crate::ops::{self, Activation, Linear};
+
+/// Global average pooling and dense layers.
+pub(super) struct Head {
+    before_pooling: Activation,
+    layers: Vec<Linear>,
+}
+
+impl Head {
+    /// The `layers` of the card over `features` inputs; without any, one linear layer to the `labels`. Their tensors are
+    /// `classifier.N`, a single one's also `own`, the architecture's name for it.
+    pub fn new(
+        b: &mut Builder,
+        layers: &[HeadLayer],
+        labels: usize,
+        features: usize,
+        own: &str,
+        before_pooling: Activation,
+    ) -> Result<Self> {
+        let linear = HeadLayer { units: labels, activation: None, dropout: 0.0, bias: true };
+        let layers = if layers.is_empty() { std::slice::from_ref(&linear) } else { layers };
+        let numbered = layers.len() > 1
+            || (b.tensors.contains("classifier.0.weight") && !b.tensors.contains(&format!("{own}.weight")));
+        let mut inputs = features;
+        let mut dense = Vec::with_capacity(layers.len());
+        for (i, layer) in layers.iter().enumerate() {
+            let name = if numbered { format!("classifier.{i}") } else { own.to_string() };
+            let activation = match layer.activation {
+                Some(model::Activation::Relu) => Activation::Relu,
+                None => Activation::Identity,
+            };
+            dense.push(b.linear(&name, inputs, layer.units, layer.bias, activation)?);
+            inputs = layer.units;
+        }
+        Ok(Self { before_pooling, layers: dense })
+    }
+}
+
+impl Module for Head {
+    /// `[n, features, h, w]` to logits `[n, labels]`.
+    fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
+        let pooled = ops::global_average(&self.before_pooling.forward(x)?)?;
+        self.layers.iter().try_fold(pooled, |x, layer| layer.forward(&x))
+    }
+}
+
+/// Probabilities of one image's logits, in [0, 1] and computed in double precision: the logistic function of each, or
+/// the softmax over all. NaN stays NaN.
+pub fn probabilities(output: Output, logits: &[f32]) -> Vec<f64> {
+    let logits = logits.iter().map(|z| f64::from(*z));
+    match output {
+        Output::Sigmoid => logits.map(|z| 1.0 / (1.0 + (-z).exp())).collect(),
+        Output::Softmax => {
+            let largest = logits.clone().fold(f64::NEG_INFINITY, f64::max);
+            let powers: Vec<f64> = logits.map(|z| (z - largest).exp()).collect();
+            let sum: f64 = powers.iter().sum();
+            powers.iter().map(|p| p / sum).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sigmoid_and_softmax() {
+        assert_eq!(probabilities(Output::Sigmoid, &[0.0, -2000.0, 2000.0]), [0.5, 0.0, 1.0]);
+        assert_eq!(probabilities(Output::Softmax, &[1000.0, 1000.0]), [0.5, 0.5]);
+        let p = probabilities(Output::Softmax, &[2.0, 0.0]);
+        assert!((p[0] - 0.880_797_077_977_882_4).abs() < 1e-15);
+        assert!(probabilities(Output::Sigmoid, &[f32::NAN])[0].is_nan());
+    }
+}

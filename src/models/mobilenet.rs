@@ -1,0 +1,97 @@
+//! MobileNetV2 (Sandler et al., "Inverted Residuals and Linear Bottlenecks", 2018) as torchvision and Keras build it.
+
+use candle_core::{Module, Result as CandleResult, Tensor};
+
+use super::build::{Builder, Form, Stage};
+use super::model::Backbone;
+use crate::cards::model::{Options, Padding};
+use crate::error::Result;
+use crate::ops::{self, Activation, Conv2d};
+
+/// Expansion, channels at width 1, blocks and first stride of each group of blocks (the paper's table 2).
+const GROUPS: [(usize, f64, usize, usize); 7] = [
+    (1, 16.0, 1, 1),
+    (6, 24.0, 2, 2),
+    (6, 32.0, 3, 2),
+    (6, 64.0, 4, 2),
+    (6, 96.0, 3, 1),
+    (6, 160.0, 3, 2),
+    (6, 320.0, 1, 1),
+];
+
+/// A MobileNetV2. The last convolution has 1280 channels at width 1 and below, in both libraries.
+pub(super) fn build(b: &mut Builder, options: &Options, channels: usize) -> Result<Backbone> {
+    let width = options.width.unwrap_or(1.0);
+    let keras = options.padding == Some(Padding::Keras);
+    // Keras cuts the fraction off before it rounds, which matters at odd widths.
+    let scaled = |channels: f64| divisible(if keras { (channels * width).trunc() } else { channels * width });
+    let form = |inputs, outputs, kernel, stride| {
+        let form = Form::new(inputs, outputs, kernel).stride(stride);
+        if keras { Form { padding: ops::Padding::Same, ..form } } else { form }
+    };
+    let mut inputs = divisible(32.0 * width);
+    let stem = b.conv_norm("features.0.0", "features.0.1", form(channels, inputs, 3, 2), Activation::Relu6)?;
+    let mut stages = vec![Stage::new("features.0", stem)];
+    for (expansion, channels, blocks, first_stride) in GROUPS {
+        let outputs = scaled(channels);
+        for i in 0..blocks {
+            let name = format!("features.{}", stages.len());
+            let stride = if i == 0 { first_stride } else { 1 };
+            let hidden = inputs * expansion;
+            let depthwise = Form { groups: hidden, ..form(hidden, hidden, 3, stride) };
+            let mut part = 0;
+            let mut path = Vec::with_capacity(3);
+            if expansion > 1 {
+                path.push(block_conv(b, &name, part, form(inputs, hidden, 1, 1))?);
+                part += 1;
+            }
+            path.push(block_conv(b, &name, part, depthwise)?);
+            let (conv, norm) = (format!("{name}.conv.{}", part + 1), format!("{name}.conv.{}", part + 2));
+            path.push(b.conv_norm(&conv, &norm, form(hidden, outputs, 1, 1), Activation::Identity)?);
+            stages.push(Stage::new(name, InvertedResidual { path, residual: stride == 1 && inputs == outputs }));
+            inputs = outputs;
+        }
+    }
+    let features = divisible(1280.0 * width.max(1.0));
+    let name = format!("features.{}", stages.len());
+    let (conv, norm) = (format!("{name}.0"), format!("{name}.1"));
+    stages.push(Stage::new(name, b.conv_norm(&conv, &norm, form(inputs, features, 1, 1), Activation::Relu6)?));
+    Ok(Backbone { stages, before_pooling: Activation::Identity, features, smallest: 1, classifier: "classifier.1" })
+}
+
+fn block_conv(b: &mut Builder, block: &str, part: usize, form: Form) -> Result<Conv2d> {
+    let (conv, norm) = (format!("{block}.conv.{part}.0"), format!("{block}.conv.{part}.1"));
+    b.conv_norm(&conv, &norm, form, Activation::Relu6)
+}
+
+/// The nearest multiple of 8, at least 8 and not more than a tenth below `channels`.
+fn divisible(channels: f64) -> usize {
+    let nearest = (((channels + 4.0) / 8.0).floor() * 8.0).max(8.0);
+    (if nearest < 0.9 * channels { nearest + 8.0 } else { nearest }) as usize
+}
+
+/// 1x1 convolution to more channels, depthwise 3x3, 1x1 to few, and the input again where the shapes agree.
+struct InvertedResidual {
+    path: Vec<Conv2d>,
+    residual: bool,
+}
+
+impl Module for InvertedResidual {
+    fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
+        let y = self.path.iter().try_fold(x.clone(), |y, conv| conv.forward(&y))?;
+        if self.residual { x + y } else { Ok(y) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::divisible;
+
+    #[test]
+    fn channels_are_rounded_as_the_libraries_do() {
+        // torchvision's `_make_divisible(v, 8)`.
+        for (channels, rounded) in [(1.0, 8), (11.2, 16), (11.9, 16), (12.0, 16), (5.6, 8), (33.6, 32), (17.92, 24)] {
+            assert_eq!(divisible(channels), rounded, "{channels}");
+        }
+    }
+}

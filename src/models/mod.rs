@@ -1,0 +1,15 @@
+//! The networks: torchvision's architectures with a head of dense layers.
+
+mod build;
+mod densenet;
+mod head;
+mod load;
+mod mobilenet;
+mod model;
+mod registry;
+mod resnet;
+
+pub use head::probabilities;
+pub use load::load;
+pub use model::Model;
+pub use registry::build;

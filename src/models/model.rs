@@ -1,0 +1,90 @@
+//! A network that is ready to run.
+
+use candle_core::{DType, Device, Module, Tensor};
+use rayon::prelude::*;
+
+use super::build::{Stage, fault};
+use super::head::Head;
+use crate::error::{Error, Result};
+use crate::ops::Activation;
+
+/// An architecture without its head.
+pub(super) struct Backbone {
+    pub stages: Vec<Stage>,
+    /// What the architecture does to the features before it pools them.
+    pub before_pooling: Activation,
+    /// Channels of the features.
+    pub features: usize,
+    /// Side of the smallest image that it can halve as often as it must, pixels.
+    pub smallest: usize,
+    /// Name of its linear layer.
+    pub classifier: &'static str,
+}
+
+/// A network with its weights on a device.
+pub struct Model {
+    pub(super) stages: Vec<Stage>,
+    pub(super) head: Head,
+    pub(super) channels: usize,
+    pub(super) smallest: usize,
+    pub(super) device: Device,
+}
+
+impl Model {
+    /// Logits `[n, labels]` of the images `[n, channels, h, w]`, both f32 and on the model's device.
+    ///
+    /// On the CPU each image goes through on its own, on one thread, and the images are spread over rayon's threads: an
+    /// image's logits have the same bits in any batch and on any number of threads. Other devices take the batch as one.
+    /// An empty batch, another number of channels and images too small for the network are errors.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.run(x, |x| self.head.forward(&self.features_of(x)?).map_err(fault))
+    }
+
+    /// The last feature maps `[n, features, h', w']` of the same images, as torchvision's `features` gives them: DenseNet's
+    /// are those before its last ReLU.
+    pub fn features(&self, x: &Tensor) -> Result<Tensor> {
+        self.run(x, |x| self.features_of(x))
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn features_of(&self, x: &Tensor) -> Result<Tensor> {
+        self.stages.iter().try_fold(x.clone(), |x, stage| {
+            stage.layer.forward(&x).map_err(|e| fault(e).at(format_args!("`{}` of the network", stage.name)))
+        })
+    }
+
+    fn run(&self, x: &Tensor, forward: impl Fn(&Tensor) -> Result<Tensor> + Sync) -> Result<Tensor> {
+        let n = self.check(x)?;
+        let x = x.to_device(&self.device).and_then(|x| x.contiguous()).map_err(fault)?;
+        if !self.device.is_cpu() {
+            return forward(&x);
+        }
+        let one = |i| forward(&x.narrow(0, i, 1).map_err(fault)?);
+        let parts = (0..n).into_par_iter().map(one).collect::<Result<Vec<_>>>()?;
+        Tensor::cat(&parts, 0).map_err(fault)
+    }
+
+    fn check(&self, x: &Tensor) -> Result<usize> {
+        let (n, channels, h, w) = x.dims4().map_err(fault)?;
+        if n == 0 {
+            return Err(Error::new("a batch without images"));
+        }
+        if x.dtype() != DType::F32 {
+            return Err(Error::new(format!("images of {:?} values; the model takes f32", x.dtype())));
+        }
+        if channels != self.channels {
+            return Err(Error::new(format!("images of {channels} channels for a model of {}", self.channels))
+                .mend("set `input.channels` in the card"));
+        }
+        if h.min(w) < self.smallest {
+            let smallest = self.smallest;
+            return Err(Error::new(format!("images of {w}x{h} pixels are too small for this network"))
+                .mend(format!("resize them to {smallest}x{smallest} or more in `input.steps`")));
+        }
+        Ok(n)
+    }
+}

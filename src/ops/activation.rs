@@ -1,0 +1,72 @@
+//! What follows a convolution or a norm, and the sum at the end of a residual block.
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+
+use super::cpu;
+
+/// A function applied to each value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// x.
+    Identity,
+    /// max(x, 0).
+    Relu,
+    /// min(max(x, 0), 6).
+    Relu6,
+}
+
+impl Activation {
+    /// Applies it to every value of `x`.
+    pub fn forward(self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Identity => Ok(x.clone()),
+            Self::Relu => x.relu(),
+            Self::Relu6 => x.clamp(0f32, 6f32),
+        }
+    }
+
+    /// Replaces every value `v` of `values` by this function of `v + shift`. NaN stays NaN.
+    pub(super) fn in_place(self, values: &mut [f32], shift: f32) {
+        match self {
+            Self::Identity => values.iter_mut().for_each(|v| *v += shift),
+            Self::Relu => values.iter_mut().for_each(|v| *v = relu(*v + shift)),
+            Self::Relu6 => values.iter_mut().for_each(|v| *v = (*v + shift).clamp(0.0, 6.0)),
+        }
+    }
+
+    /// Adds to `out` this function of `v * scale + shift` for every `v` of `values`. NaN stays NaN.
+    pub(super) fn append(self, out: &mut Vec<f32>, values: &[f32], scale: f32, shift: f32) {
+        let values = values.iter().map(|v| v * scale + shift);
+        match self {
+            Self::Identity => out.extend(values),
+            Self::Relu => out.extend(values.map(relu)),
+            Self::Relu6 => out.extend(values.map(|v| v.clamp(0.0, 6.0))),
+        }
+    }
+}
+
+fn relu(v: f32) -> f32 {
+    if v < 0.0 { 0.0 } else { v }
+}
+
+/// `relu(a + b)` of two tensors of one shape: the end of a residual block.
+pub fn add_relu(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if a.device().is_cpu() { a.apply_op2(b, AddRelu) } else { (a + b)?.relu() }
+}
+
+struct AddRelu;
+
+impl CustomOp2 for AddRelu {
+    fn name(&self) -> &'static str {
+        "add-relu"
+    }
+
+    fn cpu_fwd(&self, a: &CpuStorage, la: &Layout, b: &CpuStorage, lb: &Layout) -> Result<(CpuStorage, Shape)> {
+        if la.shape() != lb.shape() {
+            bail!("add-relu of {:?} and {:?}", la.shape(), lb.shape());
+        }
+        let (a, b) = (cpu::values(self.name(), a, la)?, cpu::values(self.name(), b, lb)?);
+        let out: Vec<f32> = a.iter().zip(b).map(|(a, b)| relu(a + b)).collect();
+        Ok((CpuStorage::F32(out), la.shape().clone()))
+    }
+}

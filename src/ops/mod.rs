@@ -1,0 +1,18 @@
+//! Candle custom ops for the CPU, fused, with compositions of Candle's own ops for other devices.
+//!
+//! Every op handles one image after the other on the calling thread, in an order fixed by the shapes alone,
+//! so a result has the same bits whatever the number of threads. Spreading images over threads is the caller's work.
+
+mod activation;
+mod conv;
+mod cpu;
+mod kernels;
+mod linear;
+mod norm;
+mod pool;
+
+pub use activation::{Activation, add_relu};
+pub use conv::{Conv2d, Padding};
+pub use linear::Linear;
+pub use norm::{ScaleShift, fold, fold_into};
+pub use pool::{avg_pool_2, global_average, max_pool_3};

@@ -1,0 +1,146 @@
+//! The run folder: what it holds and the description of the run in `run.toml`.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::cards::dataset::DatasetCard;
+use crate::cards::model::ModelCard;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::predictions::Policy;
+
+/// The schema that `run.toml` names.
+pub const SCHEMA: &str = "roentgen/run/1";
+
+/// A run folder and the places in it.
+#[derive(Debug, Clone)]
+pub struct RunFolder(PathBuf);
+
+impl RunFolder {
+    /// The run folder at `path`, which need not be there.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// What ran: [`Description`].
+    pub fn run_toml(&self) -> PathBuf {
+        self.0.join("run.toml")
+    }
+
+    /// Image, SHA-256, patient, attributes and truths, one row an image.
+    pub fn manifest(&self) -> PathBuf {
+        self.0.join("manifest.csv")
+    }
+
+    /// The predictions table; there only when the run is finished.
+    pub fn predictions(&self) -> PathBuf {
+        self.0.join("predictions.csv")
+    }
+
+    /// Images that could not be read, with the reason; there only when there are any.
+    pub fn failures(&self) -> PathBuf {
+        self.0.join("failures.csv")
+    }
+
+    /// The evaluation of the predictions.
+    pub fn evaluation(&self) -> PathBuf {
+        self.0.join("evaluation.json")
+    }
+
+    /// There only while the run is unfinished.
+    pub fn journal(&self) -> PathBuf {
+        self.0.join("journal")
+    }
+}
+
+/// `run.toml`: everything that decides the run's outcome, and at its end the hashes of what came out. It holds no
+/// time and no path, so that the same run gives the same bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Description {
+    /// Always [`SCHEMA`].
+    pub schema: String,
+    /// Program and version, as `roentgen 0.1.0`.
+    pub software: String,
+    /// `cpu` or the GPU's name.
+    pub device: String,
+    /// The instruction set that the kernels chose; on another one the last digits may differ.
+    pub instructions: String,
+    /// Number format of the network's arithmetic.
+    pub precision: String,
+    /// Pictures that go through the device together.
+    pub batch: usize,
+    /// The dataset's split, when one was chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
+    /// At most this many images, when a limit was set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Images in the run, unreadable ones among them.
+    pub images: usize,
+    /// What became of uncertain and unmentioned labels.
+    pub policy: Policy,
+    /// SHA-256 sums, in hex.
+    pub hashes: Hashes,
+    /// The model card, as it was.
+    pub model: ModelCard,
+    /// The dataset card, as it was.
+    pub dataset: DatasetCard,
+}
+
+/// SHA-256 sums, in hex.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Hashes {
+    /// The weight file.
+    pub weights: String,
+    /// The list of samples (ids, patients, attributes and truths) before any picture was read.
+    pub samples: String,
+    /// `manifest.csv`; in a finished run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// `predictions.csv`; in a finished run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predictions: Option<String>,
+}
+
+impl Description {
+    /// The text of `run.toml`.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| Error::new(e.to_string()).at("run.toml"))
+    }
+
+    /// Reads `run.toml` of a run folder.
+    pub fn read(folder: &RunFolder) -> Result<Self> {
+        let path = folder.run_toml();
+        let text = std::fs::read_to_string(&path)
+            .map_err(|e| Error::io(&path, e).mend("give a folder that `roentgen evaluate` wrote"))?;
+        toml::from_str(&text).map_err(|e| Error::new(e.message()).at(path.display()))
+    }
+
+    /// Identifies the run: two runs with the same fingerprint have the same outcome.
+    pub fn fingerprint(&self) -> Result<String> {
+        let mut begun = self.clone();
+        begun.hashes.manifest = None;
+        begun.hashes.predictions = None;
+        Ok(files::sha256(begun.to_toml()?.as_bytes()))
+    }
+}
+
+/// The instruction set that this processor offers to kernels.
+pub fn instruction_set() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::is_x86_feature_detected!("avx512f") {
+            return "x86-64 avx512f";
+        }
+        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+            return "x86-64 avx2+fma";
+        }
+    }
+    std::env::consts::ARCH
+}

@@ -1,0 +1,150 @@
+//! Named weights, and the account of which of them a network used.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+
+/// Weights by name, with a record of what a network asked for: nothing is ever left over or made up in silence.
+#[derive(Debug, Clone, Default)]
+pub struct Tensors {
+    place: Option<String>,
+    held: BTreeMap<String, Tensor>,
+    /// Values that may still be put in place of missing ones.
+    budget: usize,
+    missing: Vec<String>,
+    misshapen: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Tensor {
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+/// Values put in place of missing ones, at most (256 MiB): more than any network here has, and a bound on what a card
+/// with absurd options can make us allocate.
+const PLACEHOLDERS: usize = 64 << 20;
+
+/// Names of each kind of fault that an error spells out.
+const LISTED: usize = 8;
+
+impl Tensors {
+    /// None yet.
+    pub fn new() -> Self {
+        Self { budget: PLACEHOLDERS, ..Self::default() }
+    }
+
+    /// None yet; errors will name `place`, the file.
+    pub fn at(place: impl ToString) -> Self {
+        Self { place: Some(place.to_string()), ..Self::new() }
+    }
+
+    /// Adds a tensor, row-major. A name that is there already or values that do not fill the shape are errors.
+    pub fn insert(&mut self, name: impl Into<String>, shape: &[usize], values: Vec<f32>) -> Result<()> {
+        let name = name.into();
+        if elements(shape) != Some(values.len()) {
+            return Err(self.fault(format!("tensor `{name}` of shape {shape:?} has {} values", values.len())));
+        }
+        let tensor = Tensor { shape: shape.to_vec(), values };
+        match self.held.insert(name.clone(), tensor) {
+            None => Ok(()),
+            Some(_) => Err(self.fault(format!("tensor `{name}` is there twice"))),
+        }
+    }
+
+    /// Whether `name` is there and not taken yet.
+    pub fn contains(&self, name: &str) -> bool {
+        self.held.contains_key(name)
+    }
+
+    /// Takes out the values of `name`, row-major. If it is missing or of another shape, that is recorded for
+    /// [`finish`](Self::finish) and zeros are returned, so that one error can name every fault; only when the
+    /// zeros grow larger than any sensible network is that error returned at once.
+    pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        match self.held.remove(name) {
+            Some(tensor) if tensor.shape == shape => return Ok(tensor.values),
+            Some(tensor) => self.misshapen.push(format!("{name} is {:?}, not {shape:?}", tensor.shape)),
+            None => self.missing.push(name.to_string()),
+        }
+        match elements(shape).and_then(|n| self.budget.checked_sub(n).map(|left| (n, left))) {
+            Some((n, left)) => {
+                self.budget = left;
+                Ok(vec![0.0; n])
+            }
+            None => Err(self.faults().unwrap_or_else(|| self.fault("the network is too large"))),
+        }
+    }
+
+    /// An error that lists every tensor missing, of the wrong shape, or left over; `Ok` if there is none.
+    pub fn finish(self) -> Result<()> {
+        self.faults().map_or(Ok(()), Err)
+    }
+
+    fn faults(&self) -> Option<Error> {
+        let unexpected: Vec<_> = self.held.keys().cloned().collect();
+        let kinds = [("missing", &self.missing), ("of the wrong shape", &self.misshapen), ("unexpected", &unexpected)];
+        let told: Vec<_> = kinds.iter().filter(|(_, names)| !names.is_empty()).map(|(k, n)| list(k, n)).collect();
+        (!told.is_empty()).then(|| {
+            self.fault(format!("the weights do not fit the model: {}", told.join("; ")))
+                .mend("check `architecture`, `options`, `labels` and `head` in the card, or give the matching file")
+        })
+    }
+
+    fn fault(&self, cause: impl Into<String>) -> Error {
+        let error = Error::new(cause);
+        match &self.place {
+            Some(place) => error.at(place),
+            None => error,
+        }
+    }
+}
+
+/// Values in a tensor of this shape; `None` if they cannot be counted.
+pub(super) fn elements(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d))
+}
+
+fn list(kind: &str, names: &[String]) -> String {
+    let shown = names.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
+    let more = if names.len() > LISTED { ", ..." } else { "" };
+    format!("{} {kind} ({shown}{more})", names.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_in_one_message() {
+        let mut tensors = Tensors::at("m.pth");
+        tensors.insert("a", &[2], vec![1.0, 2.0]).unwrap();
+        tensors.insert("b", &[1, 2], vec![3.0, 4.0]).unwrap();
+        tensors.insert("extra", &[], vec![0.0]).unwrap();
+        assert_eq!(tensors.take("a", &[2]).unwrap(), [1.0, 2.0]);
+        assert_eq!(tensors.take("b", &[2, 1]).unwrap(), [0.0, 0.0]);
+        for i in 0..10 {
+            tensors.take(&format!("m{i}"), &[3]).unwrap();
+        }
+        assert_eq!(
+            tensors.finish().unwrap_err().to_string(),
+            "m.pth: the weights do not fit the model: 10 missing (m0, m1, m2, m3, m4, m5, m6, m7, ...); \
+             1 of the wrong shape (b is [1, 2], not [2, 1]); 1 unexpected (extra); \
+             check `architecture`, `options`, `labels` and `head` in the card, or give the matching file"
+        );
+    }
+
+    #[test]
+    fn absurd_shapes_end_at_once() {
+        let mut tensors = Tensors::new();
+        assert!(tensors.take("a", &[usize::MAX, 3]).unwrap_err().to_string().contains("1 missing (a)"));
+        assert!(tensors.take("b", &[1 << 40]).is_err());
+    }
+
+    #[test]
+    fn twice_the_same_name_is_an_error() {
+        let mut tensors = Tensors::new();
+        tensors.insert("a", &[1], vec![1.0]).unwrap();
+        assert!(tensors.insert("a", &[1], vec![1.0]).is_err());
+        assert!(tensors.insert("b", &[2], vec![1.0]).is_err());
+    }
+}
