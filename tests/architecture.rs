@@ -31,8 +31,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("signal_hook", &["cli"]),
     ("candle_core", &["ops", "weights", "models", "inference", "cli"]),
-    ("candle_nn", &["ops", "models"]),
     ("image", &["imaging"]),
+    ("mozjpeg", &["imaging"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -223,11 +223,11 @@ fn real_dicom_files() {
 #[test]
 fn phantoms_need_no_folder() {
     let dataset = load(&bundled("phantom"), None, None).unwrap();
-    assert!(dataset.samples.len() > 72);
+    assert!(dataset.samples.len() > 300);
     assert_eq!(dataset.labels.len(), dataset.samples[0].truths.len());
     assert_eq!(dataset.attributes, ["age", "sex", "view"]);
     let patients: std::collections::HashSet<_> = dataset.samples.iter().map(|s| &s.patient).collect();
-    assert_eq!(patients.len(), 72);
+    assert_eq!(patients.len(), 300);
     insta::assert_snapshot!(load(&bundled("phantom"), None, Some("test")).unwrap_err(), @"dataset `phantom`: there is no split `test`; it has no splits: leave --split out");
 }
 

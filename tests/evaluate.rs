@@ -140,7 +140,7 @@ fn an_unreadable_picture_is_listed_and_the_others_go_on() {
     let failures = std::fs::read_to_string(out.join("failures.csv")).unwrap();
     assert!(failures.contains("NORMAL/cut.png"), "{failures}");
     let strict = run(&data, &folder.path().join("strict"), &["--strict"]);
-    assert!(strict.error(3).contains("cut.png") && strict.error(3).contains("--strict"), "{}", strict.stderr);
+    assert!(strict.error(3).contains("cut.png"), "{}", strict.stderr);
 }
 
 #[test]

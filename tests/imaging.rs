@@ -130,11 +130,24 @@ fn pillows_resampling_of_odd_sizes() {
     }
 }
 
-/// A picture in a format that keeps every sample.
+/// A picture as a file.
 fn encode(image: DynamicImage, format: ImageFormat) -> Vec<u8> {
+    if format == ImageFormat::Jpeg {
+        return encode_jpeg(&image);
+    }
     let mut bytes = Cursor::new(Vec::new());
     image.write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
+}
+
+fn encode_jpeg(image: &DynamicImage) -> Vec<u8> {
+    let gray = image.color().channel_count() == 1;
+    let space = if gray { mozjpeg::ColorSpace::JCS_GRAYSCALE } else { mozjpeg::ColorSpace::JCS_RGB };
+    let mut jpeg = mozjpeg::Compress::new(space);
+    jpeg.set_size(image.width() as usize, image.height() as usize);
+    let mut jpeg = jpeg.start_compress(Vec::new()).unwrap();
+    jpeg.write_scanlines(image.as_bytes()).unwrap();
+    jpeg.finish().unwrap()
 }
 
 fn decoded(bytes: &[u8]) -> Picture {

@@ -2,9 +2,9 @@
 
 pub mod catalogue;
 pub mod dataset;
-pub mod model;
 mod dataset_check;
 mod from_folder;
+pub mod model;
 mod toml_file;
 
 use toml_file::{check_labels, check_schema, parse, read};

@@ -75,7 +75,8 @@ pub fn carry_out(plan: Plan) -> Result<String> {
 }
 
 fn default_out(model: &ModelCard, dataset: &DatasetCard, split: Option<&str>) -> PathBuf {
-    let name = [Some(model.name.as_str()), Some(dataset.name.as_str()), split].map(Option::unwrap_or_default).join("--");
+    let name =
+        [Some(model.name.as_str()), Some(dataset.name.as_str()), split].map(Option::unwrap_or_default).join("--");
     let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     PathBuf::from("reports").join(name.trim_end_matches('-').chars().map(plain).collect::<String>())
 }
@@ -95,7 +96,13 @@ fn label_notes(model: &ModelCard, dataset: &[String]) {
     }
 }
 
-fn summary(name: &str, predictions: &Predictions, evaluation: &Evaluation, failed: usize, folder: &RunFolder) -> String {
+fn summary(
+    name: &str,
+    predictions: &Predictions,
+    evaluation: &Evaluation,
+    failed: usize,
+    folder: &RunFolder,
+) -> String {
     let mut text = format!("{name}: {} images", predictions.images.len());
     if let Some(patients) = evaluation.n_patients {
         text += &format!(" of {patients} patients");

@@ -29,8 +29,7 @@ pub fn run(args: &args::Predict) -> Result<()> {
     let job = Job { model: &model, input: &card.input, samples: &samples, pace };
     let outcomes = engine::run(&job, Vec::new(), &mut |_| Ok(()), &AtomicBool::new(false), &mut |_| {})?;
     let empty = |name: &String| Label { name: name.clone(), truths: None, logits: Some(vec![]), scores: Some(vec![]) };
-    let mut predictions =
-        Predictions { labels: card.labels.iter().map(empty).collect(), ..Predictions::default() };
+    let mut predictions = Predictions { labels: card.labels.iter().map(empty).collect(), ..Predictions::default() };
     for (sample, outcome) in samples.iter().zip(outcomes) {
         match outcome.result {
             Output::Failure(reason) => note(&format!("left out: {reason}")),

@@ -13,8 +13,12 @@ pub fn run(verb: &args::Weights) -> Result<()> {
 }
 
 fn list() -> Result<()> {
-    let mut table =
-        Table::new(&[("model", Side::Left), ("architecture", Side::Left), ("labels", Side::Left), ("licence", Side::Left)]);
+    let mut table = Table::new(&[
+        ("model", Side::Left),
+        ("architecture", Side::Left),
+        ("labels", Side::Left),
+        ("licence", Side::Left),
+    ]);
     for name in catalogue::model_names() {
         let (card, _) = catalogue::model(name)?;
         table.row([card.name, card.architecture.to_string(), card.labels.join(", "), card.licence]);

@@ -18,6 +18,7 @@ use std::path::Path;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 use super::dicom;
+use super::jpeg;
 use super::windowing::{Function, Window};
 use crate::error::{Error, Result};
 
@@ -122,8 +123,8 @@ pub(super) fn check_size(width: u32, height: u32, max_pixels: u64) -> Result<()>
 
 /// Decodes a file of one of the formats that hold nothing but a picture.
 pub(super) fn raster(bytes: &[u8], format: ImageFormat, max_pixels: u64) -> Result<Picture> {
-    if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
-        return Err(Error::new("the JPEG is cut short: its end marker is missing").mend("fetch the file again"));
+    if format == ImageFormat::Jpeg {
+        return jpeg::decode(bytes, max_pixels);
     }
     let broken = |e: image::ImageError| Error::new(e.to_string()).mend("check the file, or convert it to PNG");
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
@@ -174,23 +175,4 @@ fn leading<const OF: usize, const KEEP: usize, T: Copy>(samples: &[T], byte: imp
 
 fn high_byte(value: u16) -> u8 {
     (value >> 8) as u8
-}
-
-/// Whether the markers lead to the one at the end. A decoder fills what is missing with gray; Pillow refuses it.
-fn jpeg_is_complete(bytes: &[u8]) -> bool {
-    const END: u8 = 0xd9;
-    let mut rest = bytes.get(2..).unwrap_or_default();
-    // Stuffed and fill bytes and restarts are part of the compressed data between segments.
-    let is_marker = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0x01 | 0xd0..=0xd8 | 0xff);
-    while let Some(at) = rest.windows(2).position(is_marker) {
-        match rest[at + 1..] {
-            [END, ..] => return true,
-            [_, high, low, ..] => {
-                let length = usize::from(u16::from_be_bytes([high, low]));
-                rest = rest.get(at + 2 + length..).unwrap_or_default();
-            }
-            _ => return false,
-        }
-    }
-    false
 }

@@ -2,6 +2,7 @@
 
 pub mod decode;
 mod dicom;
+mod jpeg;
 pub mod preprocess;
 pub mod resize;
 pub mod windowing;

@@ -84,13 +84,8 @@ pub fn run(
 ) -> Result<Vec<Outcome>> {
     let &Job { model, input, samples, pace } = job;
     let failed = kept.iter().filter(|o| matches!(o.result, Output::Failure(_))).count();
-    let mut progress = Progress {
-        done: kept.len(),
-        total: samples.len(),
-        failed,
-        waited: Duration::ZERO,
-        computed: Duration::ZERO,
-    };
+    let mut progress =
+        Progress { done: kept.len(), total: samples.len(), failed, waited: Duration::ZERO, computed: Duration::ZERO };
     let mut outcomes = kept;
     let mut batch = Vec::with_capacity(pace.batch);
     let mut since = Instant::now();
@@ -104,7 +99,7 @@ pub fn run(
             if let Err(e) = &prepared.values
                 && pace.strict
             {
-                return Err(e.clone().mend("mend or remove it, or run without --strict to leave it out"));
+                return Err(e.clone());
             }
             batch.push(prepared);
             if batch.len() < pace.batch && i + 1 < samples.len() {
@@ -121,7 +116,10 @@ pub fn run(
             outcomes.extend(new);
             report(progress);
             if stop.load(Ordering::Relaxed) && progress.done < progress.total {
-                return Err(Error::interrupted(format!("stopped after {} of {} images", progress.done, progress.total)));
+                return Err(Error::interrupted(format!(
+                    "stopped after {} of {} images",
+                    progress.done, progress.total
+                )));
             }
             Ok(())
         },

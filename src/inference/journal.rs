@@ -89,7 +89,9 @@ impl Journal {
                 std::fs::remove_file(path).map_err(|e| Error::io(path, e))?;
                 return Ok((Self::create(path, run)?, Vec::new()));
             }
-            None => return Err(Error::new("its first line is damaged").at(path.display()).mend("choose another --out")),
+            None => {
+                return Err(Error::new("its first line is damaged").at(path.display()).mend("choose another --out"));
+            }
         }
         file.set_len(whole as u64).map_err(|e| Error::io(path, e))?;
         file.seek(SeekFrom::End(0)).map_err(|e| Error::io(path, e))?;

@@ -164,7 +164,9 @@ fn finding(card: &ModelCard, dataset: &Dataset, outcomes: Vec<Outcome>) -> Resul
             }
             Output::Failure(reason) => failures.push((sample.id.clone(), reason)),
             Output::Logits(_) => {
-                return Err(Error::new("the journal's entry does not fit the model").at(format_args!("image {}", sample.id)));
+                return Err(
+                    Error::new("the journal's entry does not fit the model").at(format_args!("image {}", sample.id))
+                );
             }
         }
     }

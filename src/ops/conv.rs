@@ -285,7 +285,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(256))]
         #[test]
         fn equals_candles_own(
             (n, groups, depth, per_group) in (1usize..3, 1usize..4, 1usize..5, 1usize..4),
