@@ -8,6 +8,8 @@ mod evaluation_table;
 mod machine;
 mod predict;
 mod progress;
+mod score;
+mod score_text;
 mod table;
 mod weights;
 
@@ -25,6 +27,7 @@ pub fn main() -> ExitCode {
         args::Verb::Demo(args) => demo::run(&args),
         args::Verb::Evaluate(args) => evaluate::run(&args),
         args::Verb::Predict(args) => predict::run(&args),
+        args::Verb::Score(args) => score::run(&args),
         args::Verb::Datasets { verb } => datasets::run(&verb),
         args::Verb::Weights { verb } => weights::run(&verb),
     };
