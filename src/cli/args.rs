@@ -28,6 +28,8 @@ pub enum Verb {
     Predict(Predict),
     /// Evaluate any program's predictions; needs no images and no weights
     Score(Score),
+    /// Test two models on the same images: differences with intervals, and the images that only one gets right
+    Compare(Compare),
     /// The bundled dataset cards, and whether your copy fits them
     Datasets {
         #[command(subcommand)]
@@ -160,6 +162,36 @@ pub struct Score {
     #[arg(long)]
     pub curves: bool,
     /// What to print
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+#[derive(Args)]
+pub struct Compare {
+    /// Model A's predictions, or its run folder
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// Model B's predictions on the same images, or its run folder
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
+    /// The truths, where neither file has them
+    #[arg(long, value_name = "CSV")]
+    pub truth: Option<PathBuf>,
+    /// The column of the image ids [default: image or id]
+    #[arg(long, value_name = "COLUMN")]
+    pub id: Option<String>,
+    /// Leave out images that are not in every file
+    #[arg(long)]
+    pub allow_missing: bool,
+    #[command(flatten)]
+    pub policy: Policy,
+    /// Replicates of the paired patient bootstrap behind the intervals of AP, Brier score and ECE; 0 for none
+    #[arg(long, value_name = "B", default_value_t = 2000)]
+    pub bootstrap: usize,
+    /// Seed of the bootstrap
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// What to print; csv lists the images that only one model gets right
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
 }

@@ -1,10 +1,12 @@
 //! The command line: one file a verb. Only here and in the terminal UI is anything printed.
 
 mod args;
+mod compare;
 mod datasets;
 mod demo;
 mod evaluate;
 mod evaluation_table;
+mod inputs;
 mod machine;
 mod predict;
 mod progress;
@@ -28,6 +30,7 @@ pub fn main() -> ExitCode {
         args::Verb::Evaluate(args) => evaluate::run(&args),
         args::Verb::Predict(args) => predict::run(&args),
         args::Verb::Score(args) => score::run(&args),
+        args::Verb::Compare(args) => compare::run(&args),
         args::Verb::Datasets { verb } => datasets::run(&verb),
         args::Verb::Weights { verb } => weights::run(&verb),
     };

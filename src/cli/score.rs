@@ -1,11 +1,9 @@
 //! `roentgen score`: the complete evaluation of any program's predictions.
 
-use std::path::Path;
-
 use serde::Serialize;
 
 use crate::cli::args::{self, Format};
-use crate::cli::{note, print, score_text};
+use crate::cli::{inputs, note, print, score_text};
 use crate::error::{Error, Result};
 use crate::metrics::breakdown::{Breakdown, breakdown};
 use crate::metrics::calibration::Forecast;
@@ -14,7 +12,7 @@ use crate::metrics::evaluation::{self, Evaluation, Settings};
 use crate::metrics::matching::{Match, matches};
 use crate::metrics::policies::{UnderPolicies, under_policies};
 use crate::metrics::roc::Ranked;
-use crate::predictions::{self, Aggregate, Condition, Predictions};
+use crate::predictions::{Aggregate, Condition, Predictions};
 
 /// Everything that was asked for; `--format json` prints it.
 #[derive(Serialize)]
@@ -47,9 +45,10 @@ pub struct LabelReadings {
 
 /// Carries the verb out.
 pub fn run(args: &args::Score) -> Result<()> {
-    let predictions = read(&args.predictions, args)?;
+    let id = args.id.as_deref();
+    let predictions = inputs::read(&args.predictions, args.truth.as_deref(), id, args.allow_missing)?;
     let predictions = selected(predictions, args)?;
-    let tuning = args.tuning.as_deref().map(|path| selected(predictions::read(path, args.id.as_deref())?, args));
+    let tuning = args.tuning.as_deref().map(|path| selected(inputs::read(path, None, id, false)?, args));
     let tuning = tuning.transpose()?;
     if let Some(tuning) = &tuning {
         warn_of_shared_patients(&predictions, tuning);
@@ -91,18 +90,6 @@ fn settings(args: &args::Score) -> Settings {
         prevalence: args.prevalence,
         bootstrap: (args.bootstrap, args.seed),
         curves: args.curves,
-    }
-}
-
-fn read(path: &Path, args: &args::Score) -> Result<Predictions> {
-    let id = args.id.as_deref();
-    match &args.truth {
-        None => predictions::read(path, id),
-        Some(truth) => {
-            let (table, notes) = predictions::read_with_truth(path, truth, id, args.allow_missing)?;
-            notes.iter().for_each(|n| note(n));
-            Ok(table)
-        }
     }
 }
 

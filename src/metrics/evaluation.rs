@@ -291,16 +291,18 @@ pub fn evaluate(predictions: &Predictions, tuning: Option<&Predictions>, setting
     let draws = draw(&evaluable, predictions, patients.as_deref(), settings)?;
     let mut draws_left = draws.iter();
     let with_draws: Vec<_> = cases.iter().map(|c| (c, c.is_ok().then(|| draws_left.next()).flatten())).collect();
-    let labels = with_draws
-        .par_iter()
-        .map(|(case, draws)| match case {
+    let per_label = || {
+        let one = |(case, draws): &(&Prepared, Option<&Draws>)| match case {
             Ok(case) => {
                 let tuning = tuning.and_then(|t| t.label(case.name)).map(|l| tuning_ranks(l, settings)).transpose()?;
                 Ok(case.evaluate(tuning.flatten().as_ref(), settings, patients.is_some(), *draws))
             }
             Err(skipped) => Ok((**skipped).clone()),
-        })
-        .collect::<Result<Vec<_>>>()?;
+        };
+        with_draws.par_iter().map(one).collect::<Result<Vec<_>>>()
+    };
+    let (labels, micro) = rayon::join(per_label, || micro(&evaluable));
+    let labels = labels?;
     let ones = vec![1.0; evaluable.len()];
     let positives: Vec<f64> = evaluable.iter().map(|c| f64::from(c.ranked.n_pos())).collect();
     Ok(Evaluation {
@@ -311,7 +313,7 @@ pub fn evaluate(predictions: &Predictions, tuning: Option<&Predictions>, setting
         bootstrap: (replicates > 0).then_some(Replicates { replicates, seed }),
         macro_average: averages(&evaluable, &labels, &draws, &ones),
         prevalence_weighted: averages(&evaluable, &labels, &draws, &positives),
-        micro: micro(&evaluable),
+        micro,
         labels,
     })
 }

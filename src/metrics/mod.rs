@@ -8,6 +8,7 @@ pub mod calibrated_null;
 pub mod calibration;
 pub mod calibrator;
 pub mod compare;
+pub mod comparison;
 pub mod confidence;
 pub mod decision_curve;
 pub mod dialect;

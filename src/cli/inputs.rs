@@ -1,0 +1,31 @@
+//! Predictions as verbs take them: a file, a run folder, truths in a file of their own.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::note;
+use crate::error::{Error, Result};
+use crate::predictions::{self, Predictions};
+use crate::run::RunFolder;
+
+/// The predictions file that `path` stands for: itself, or that of the run folder which it is.
+pub fn predictions_file(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let file = RunFolder::new(path).predictions();
+    if file.is_file() {
+        return Ok(file);
+    }
+    Err(Error::new("there is no predictions.csv in the folder")
+        .at(path.display())
+        .mend("give a finished run folder, or a predictions file"))
+}
+
+/// Reads predictions, with the truths of `truth` where it is given. What was left out is told on stderr.
+pub fn read(path: &Path, truth: Option<&Path>, id: Option<&str>, allow_missing: bool) -> Result<Predictions> {
+    let file = predictions_file(path)?;
+    let Some(truth) = truth else { return predictions::read(&file, id) };
+    let (table, notes) = predictions::read_with_truth(&file, truth, id, allow_missing)?;
+    notes.iter().for_each(|n| note(n));
+    Ok(table)
+}
