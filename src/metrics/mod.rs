@@ -15,6 +15,7 @@ pub mod evaluation;
 pub mod label_errors;
 pub mod operating_point;
 pub mod precision_recall;
+pub mod recalibration;
 pub mod rng;
 pub mod roc;
 pub mod smooth_ece;
