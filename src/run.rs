@@ -87,10 +87,22 @@ pub struct Description {
     pub policy: Policy,
     /// SHA-256 sums, in hex.
     pub hashes: Hashes,
+    /// The maps that the probabilities went through, when there were any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// The model card, as it was.
     pub model: ModelCard,
     /// The dataset card, as it was.
     pub dataset: DatasetCard,
+}
+
+/// A file that `roentgen calibrate --save` wrote.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// SHA-256 of the content, in hex.
+    pub sha256: String,
+    /// The file, as it was.
+    pub content: String,
 }
 
 /// SHA-256 sums, in hex.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::support::{Ran, command, contents, finished, roentgen};
 
 /// A phantom cohort in a card of its own, small or large as a test needs.
-fn phantom_card(folder: &Path, patients: usize) -> String {
+pub fn phantom_card(folder: &Path, patients: usize) -> String {
     let card = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/phantom.toml")).unwrap();
     let line = card.lines().find(|l| l.starts_with("patients")).unwrap();
     // The expected counts are those of the bundled cohort.

@@ -30,6 +30,8 @@ pub enum Verb {
     Score(Score),
     /// Test two models on the same images: differences with intervals, and the images that only one gets right
     Compare(Compare),
+    /// Fit maps to better probabilities on tuning predictions, and try them on others
+    Calibrate(Calibrate),
     /// The bundled dataset cards, and whether your copy fits them
     Datasets {
         #[command(subcommand)]
@@ -80,6 +82,9 @@ pub struct Evaluate {
     pub strict: bool,
     #[command(flatten)]
     pub policy: Policy,
+    /// Put the probabilities through the maps that `calibrate --save` wrote
+    #[arg(long, value_name = "TOML")]
+    pub calibration: Option<PathBuf>,
     #[command(flatten)]
     pub machine: Machine,
     /// Print text, also on a terminal
@@ -219,6 +224,49 @@ pub enum Dialect {
     Sklearn,
     Torchmetrics,
     Proc,
+}
+
+#[derive(Args)]
+pub struct Calibrate {
+    /// Tuning predictions, with truths, that the maps are fitted on: a file or a run folder
+    #[arg(long, value_name = "TUNING.csv|RUN")]
+    pub fit: PathBuf,
+    /// Predictions of other patients that the maps are applied to: a file or a run folder
+    #[arg(long, value_name = "TEST.csv|RUN")]
+    pub apply: PathBuf,
+    /// One map a label: sigmoid(logit / T), sigmoid(slope * logit + intercept), or a non-falling line through knots
+    #[arg(long, value_enum, default_value_t = CalibrationMethod::Temperature)]
+    pub method: CalibrationMethod,
+    /// The truths, where the predictions have none
+    #[arg(long, value_name = "CSV")]
+    pub truth: Option<PathBuf>,
+    /// The column of the image ids [default: image or id]
+    #[arg(long, value_name = "COLUMN")]
+    pub id: Option<String>,
+    /// Leave out images that are not in every file
+    #[arg(long)]
+    pub allow_missing: bool,
+    #[command(flatten)]
+    pub policy: Policy,
+    /// Go on although tuning and test predictions share patients or images
+    #[arg(long)]
+    pub same_patients: bool,
+    /// Where the calibrated predictions go
+    #[arg(long, value_name = "CSV")]
+    pub out: Option<PathBuf>,
+    /// Where the maps go, for `evaluate --calibration`
+    #[arg(long, value_name = "TOML")]
+    pub save: Option<PathBuf>,
+    /// What to print; csv prints the calibrated predictions
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum CalibrationMethod {
+    Temperature,
+    Platt,
+    Isotonic,
 }
 
 /// What becomes of labels that are neither positive nor negative.

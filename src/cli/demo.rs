@@ -31,6 +31,7 @@ pub fn run(args: &args::Demo) -> Result<()> {
         split: None,
         limit: None,
         policy: Policy::default(),
+        calibration: None,
         device: Device::Cpu,
         pace: Pace { batch: 16, decoders: rayon::current_num_threads(), strict: true },
         folder: RunFolder::new(out),

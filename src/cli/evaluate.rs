@@ -1,20 +1,23 @@
 //! `roentgen evaluate`: a run from cards to the table on stdout.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cards::catalogue;
 use crate::cards::dataset::DatasetCard;
 use crate::cards::model::ModelCard;
 use crate::cli::args;
+use crate::cli::calibrate::softmax_note;
 use crate::cli::{evaluation_table, machine, note, print, progress};
 use crate::data;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::files;
 use crate::inference::engine::Pace;
 use crate::inference::session::{Plan, Session, Start};
 use crate::labels;
 use crate::metrics::evaluation::{self, Evaluation, Settings};
+use crate::metrics::recalibration::Calibrators;
 use crate::predictions::{self, Predictions};
-use crate::run::RunFolder;
+use crate::run::{Calibration, RunFolder};
 
 /// Carries the verb out.
 pub fn run(args: &args::Evaluate) -> Result<()> {
@@ -32,6 +35,7 @@ pub fn run(args: &args::Evaluate) -> Result<()> {
         None => default_out(&model, &card, args.split.as_deref()),
     });
     label_notes(&model, &dataset.labels);
+    let calibration = args.calibration.as_deref().map(|path| calibration(path, &model)).transpose()?;
     let plan = Plan {
         model: (model, model_home),
         dataset_card: card,
@@ -39,6 +43,7 @@ pub fn run(args: &args::Evaluate) -> Result<()> {
         split: args.split.clone(),
         limit: args.limit,
         policy: args.policy.resolve(),
+        calibration,
         device,
         pace: Pace { batch: args.machine.batch, decoders: threads, strict: args.strict },
         folder,
@@ -53,6 +58,7 @@ pub fn carry_out(plan: Plan) -> Result<String> {
     let folder = plan.folder.clone();
     let name = format!("{} on {}", plan.model.0.name, plan.dataset.name);
     let settings = Settings { policy: plan.policy, ..Settings::default() };
+    let calibrators = plan.calibration.as_ref().map(|c| Calibrators::parse(&c.content)).transpose()?;
     let (predictions, evaluation, failed) = match Session::begin(plan)? {
         Start::AlreadyFinished => {
             note("this run is finished already; its table is shown again");
@@ -63,15 +69,27 @@ pub fn carry_out(plan: Plan) -> Result<String> {
         Start::Begun(mut session) => {
             let stop = machine::stop_flag()?;
             let mut meter = progress::Meter::new();
-            let finding = session
+            let mut finding = session
                 .infer(&stop, &mut |p| meter.show(p))
                 .map_err(|e| e.mend("all of it is kept: go on with the same command and --resume"))?;
+            if let Some(calibrators) = &calibrators {
+                calibrators.apply(&mut finding.predictions)?;
+            }
             let evaluation = evaluation::evaluate(&finding.predictions, None, &settings)?;
             session.finish(&finding, evaluation.to_json()?.as_bytes())?;
             (finding.predictions, evaluation, finding.failures.len())
         }
     };
     Ok(summary(&name, &predictions, &evaluation, failed, &folder))
+}
+
+/// Reads a calibrator file, which must fit the model.
+fn calibration(path: &Path, model: &ModelCard) -> Result<Calibration> {
+    let content = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+    let calibrators = Calibrators::parse(&content).map_err(|e| e.at(path.display()))?;
+    calibrators.check_fits(&model.name, &model.labels).map_err(|e| e.at(path.display()))?;
+    softmax_note(model);
+    Ok(Calibration { sha256: files::sha256(content.as_bytes()), content })
 }
 
 fn default_out(model: &ModelCard, dataset: &DatasetCard, split: Option<&str>) -> PathBuf {

@@ -1,6 +1,7 @@
 //! The command line: one file a verb. Only here and in the terminal UI is anything printed.
 
 mod args;
+mod calibrate;
 mod compare;
 mod datasets;
 mod demo;
@@ -31,6 +32,7 @@ pub fn main() -> ExitCode {
         args::Verb::Predict(args) => predict::run(&args),
         args::Verb::Score(args) => score::run(&args),
         args::Verb::Compare(args) => compare::run(&args),
+        args::Verb::Calibrate(args) => calibrate::run(&args),
         args::Verb::Datasets { verb } => datasets::run(&verb),
         args::Verb::Weights { verb } => weights::run(&verb),
     };

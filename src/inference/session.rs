@@ -15,7 +15,7 @@ use crate::inference::journal::{Journal, Outcome, Output};
 use crate::labels;
 use crate::models::{self, Model};
 use crate::predictions::{self, Policy, Predictions};
-use crate::run::{Description, Hashes, RunFolder, SCHEMA, instruction_set};
+use crate::run::{Calibration, Description, Hashes, RunFolder, SCHEMA, instruction_set};
 
 /// What is to be run.
 pub struct Plan {
@@ -31,6 +31,8 @@ pub struct Plan {
     pub limit: Option<usize>,
     /// What becomes of uncertain and unmentioned labels.
     pub policy: Policy,
+    /// The maps that the caller will put the probabilities through: part of what the run is.
+    pub calibration: Option<Calibration>,
     /// Where the network runs.
     pub device: Device,
     /// How to go about it.
@@ -84,6 +86,7 @@ impl Session {
             images: plan.dataset.samples.len(),
             policy: plan.policy,
             hashes: Hashes { weights, samples: files::sha256(&listing(&plan.dataset)), ..Hashes::default() },
+            calibration: plan.calibration.clone(),
             model: card.clone(),
             dataset: plan.dataset_card.clone(),
         };

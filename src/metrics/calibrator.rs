@@ -11,6 +11,18 @@ const CLIP: f64 = 1e-7;
 /// Temperatures lie between exp(-5) and exp(5).
 const WIDEST: f64 = 5.0;
 
+/// The ways to fit a map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// [`Calibrator::fit_temperature`].
+    Temperature,
+    /// [`Calibrator::fit_platt`].
+    Platt,
+    /// [`Calibrator::fit_isotonic`].
+    Isotonic,
+}
+
 /// A fitted map; in TOML `method = "temperature"` and so on, with its parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "lowercase", deny_unknown_fields)]
@@ -37,6 +49,15 @@ pub enum Calibrator {
 }
 
 impl Calibrator {
+    /// Fits a map the way that `method` says.
+    pub fn fit(method: Method, forecast: &Forecast) -> Result<Self> {
+        match method {
+            Method::Temperature => Ok(Self::fit_temperature(forecast)),
+            Method::Platt => Self::fit_platt(forecast),
+            Method::Isotonic => Ok(Self::fit_isotonic(&Ranked::new(forecast.y(), forecast.p())?)),
+        }
+    }
+
     /// The temperature of least log loss, within exp(-5) and exp(5): on data that the scores separate it ends at the
     /// lower bound, where the scores mislead at the upper one.
     pub fn fit_temperature(forecast: &Forecast) -> Self {

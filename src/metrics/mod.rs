@@ -18,6 +18,7 @@ pub mod matching;
 pub mod operating_point;
 pub mod policies;
 pub mod precision_recall;
+pub mod recalibration;
 pub mod rng;
 pub mod roc;
 pub mod smooth_ece;
