@@ -9,17 +9,7 @@ use roentgen::data::{Dataset, Sample, Source, load};
 use roentgen::predictions::Truth::{self, Negative, Positive, Uncertain, Unmentioned};
 use tempfile::TempDir;
 
-const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared");
-
-/// A path below the shared collections, when they are there.
-fn shared(path: &str) -> Option<PathBuf> {
-    let path = Path::new(SHARED).join(path);
-    if !path.exists() {
-        println!("left out: ../shared is not there");
-        return None;
-    }
-    Some(path)
-}
+use crate::support::shared;
 
 fn bundled(name: &str) -> DatasetCard {
     let path = format!("{}/datasets/{name}.toml", env!("CARGO_MANIFEST_DIR"));
@@ -81,7 +71,7 @@ fn bundled_cards_are_valid_and_say_what_a_person_needs() {
 
 #[test]
 fn kermany_has_the_patients_and_labels_of_its_record() {
-    let Some(root) = shared("real/kermany") else { return };
+    let Some(root) = shared().map(|root| root.join("real/kermany")) else { return };
     let card = bundled("kermany-pediatric");
     let test = load(&card, Some(&root), Some("test")).unwrap();
     assert_eq!(test.samples.len(), 624);
@@ -119,19 +109,19 @@ fn kermany_has_the_patients_and_labels_of_its_record() {
 
 #[test]
 fn a_folder_without_a_card() {
-    let Some(root) = shared("real/kermany") else { return };
-    let card = DatasetCard::from_folder(&root.join("test")).unwrap();
+    let Some(shared) = shared() else { return };
+    let card = DatasetCard::from_folder(&shared.join("real/kermany/test")).unwrap();
     let dataset = load(&card, None, None).unwrap();
     assert_eq!(dataset.labels, ["PNEUMONIA"]);
     assert_eq!((dataset.samples.len(), positives(&dataset, "PNEUMONIA")), (624, 390));
-    let card = DatasetCard::from_folder(&shared("real/covid3/images").unwrap()).unwrap();
+    let card = DatasetCard::from_folder(&shared.join("real/covid3/images")).unwrap();
     let dataset = load(&card, None, None).unwrap();
     assert!(dataset.labels.is_empty() && dataset.samples.len() == 20);
 }
 
 #[test]
 fn nih_original_images() {
-    let Some(root) = shared("real/nih") else { return };
+    let Some(root) = shared().map(|root| root.join("real/nih")) else { return };
     let mut card = bundled("nih-chestxray14");
     card.nih.as_mut().unwrap().file = "Data_Entry_2017_v2020_subset.csv".into();
     let dataset = load(&card, Some(&root), None).unwrap();
@@ -154,7 +144,7 @@ fn nih_original_images() {
 
 #[test]
 fn real_dicom_files() {
-    let Some(root) = shared("real/dicom") else { return };
+    let Some(root) = shared().map(|root| root.join("real/dicom")) else { return };
     let dataset = load(&bundled("dicom-folder"), Some(&root), None).unwrap();
     let shown: Vec<_> = dataset.samples.iter().map(|s| (&s.id, &s.patient, &s.attributes)).collect();
     insta::assert_debug_snapshot!((&dataset.attributes, shown), @r#"

@@ -9,13 +9,7 @@ use roentgen::cards::model::{Filter, Input, Mode, Step};
 use roentgen::imaging::decode::{DEFAULT_MAX_PIXELS, Picture, Pixels, decode};
 use roentgen::imaging::preprocess;
 
-pub fn shared() -> Option<PathBuf> {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
-    if !path.is_dir() {
-        println!("left out: ../shared is not there");
-    }
-    path.is_dir().then(|| path.to_path_buf())
-}
+use crate::support::shared;
 
 fn open(path: &Path) -> Picture {
     decode(&std::fs::read(path).unwrap(), &path.display().to_string(), None, DEFAULT_MAX_PIXELS).unwrap()

@@ -302,7 +302,7 @@ fn sequences_before_the_pixels_are_stepped_over() {
 
 #[test]
 fn real_radiographs_equal_pydicom() {
-    let Some(shared) = super::imaging::shared() else { return };
+    let Some(shared) = crate::support::shared() else { return };
     // pydicom 3 with Pillow's JPEG decoder: the mean, every 256th pixel, and after a window of 128, 100 the mean.
     const EVERY_256TH: [u8; 16] = [0, 17, 90, 30, 79, 142, 195, 130, 98, 106, 208, 113, 19, 207, 225, 157];
     let files = [("1.2.276.0.7230010.3.1.4.8323329.6904.1517875201.850819.dcm", false), ("Fake_MONOHR1.dcm", true)];

@@ -19,6 +19,8 @@ use roentgen::metrics::roc::Ranked;
 use roentgen::metrics::smooth_ece::smece;
 use serde_json::Value;
 
+use crate::support::shared;
+
 /// A label's truths and probabilities.
 struct Label {
     name: String,
@@ -28,7 +30,7 @@ struct Label {
 
 /// The predictions of the NIH test set with a dense number for each row's patient; `None` where shared is absent.
 fn nih() -> Option<(Vec<Label>, Vec<u32>)> {
-    let path = shared("real/nih/nih_chexnet_test_preds.csv.gz")?;
+    let path = shared().map(|root| root.join("real/nih/nih_chexnet_test_preds.csv.gz"))?;
     let mut reader = csv::Reader::from_reader(GzDecoder::new(File::open(path).unwrap()));
     let header = reader.headers().unwrap().clone();
     let column = |name: &str| header.iter().position(|h| h == name).unwrap();
@@ -49,17 +51,8 @@ fn nih() -> Option<(Vec<Label>, Vec<u32>)> {
     Some((labels, patients))
 }
 
-fn shared(path: &str) -> Option<PathBuf> {
-    let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
-    if !root.exists() {
-        println!("left out: ../shared is not there");
-        return None;
-    }
-    Some(root.join(path))
-}
-
 fn goldens() -> Value {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/goldens/metrics-nih.json");
+    let path = shared().map(|root| root.join("goldens/metrics-nih.json")).unwrap();
     serde_json::from_reader(File::open(path).unwrap()).unwrap()
 }
 
@@ -248,7 +241,7 @@ fn confident_joints_of_cleanlab() {
 #[test]
 fn published_aurocs() {
     let Some((labels, _)) = nih() else { return };
-    let path = shared("real/nih/published_aucs.csv").unwrap();
+    let path = shared().map(|root| root.join("real/nih/published_aucs.csv")).unwrap();
     let published: HashMap<String, f64> =
         csv::Reader::from_path(path).unwrap().deserialize().map(|r| r.unwrap()).collect();
     assert_eq!(published.len(), 14);

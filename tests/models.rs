@@ -9,16 +9,7 @@ use roentgen::models::{Model, build};
 use roentgen::weights::{Tensors, load};
 
 use crate::formula;
-
-/// The folder of goldens and real files beside the project, or `None` with a line that says so.
-fn shared() -> Option<PathBuf> {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
-    if path.is_dir() {
-        return Some(path.to_path_buf());
-    }
-    println!("left out: ../shared is not there");
-    None
-}
+use crate::support::shared;
 
 fn card(architecture: &str, labels: usize, channels: usize, more: &str) -> ModelCard {
     let labels: Vec<_> = (0..labels).map(|i| format!("l{i}")).collect();

@@ -7,12 +7,7 @@ use std::path::{Path, PathBuf};
 use roentgen::predictions::{Aggregate, Policy, Predictions, Truth, read, read_with_truth};
 
 fn nih() -> Option<PathBuf> {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared")).join("real/nih");
-    if !folder.exists() {
-        eprintln!("left out: ../shared is not there");
-        return None;
-    }
-    Some(folder)
+    Some(crate::support::shared()?.join("real/nih"))
 }
 
 #[test]

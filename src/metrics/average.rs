@@ -70,6 +70,7 @@ pub fn weighted_draws(labels: &[Draws], weights: &[f64], pick: impl Fn(&Draws) -
 
 #[cfg(test)]
 mod tests {
+    use super::super::roc::Ranked;
     use super::*;
     use proptest::prelude::*;
 

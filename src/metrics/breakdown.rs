@@ -84,7 +84,8 @@ fn labels_of_group(
         let (Some(truths), Some(scores)) = (&label.truths, &label.scores) else { continue };
         let (rows, y) = policy.rows(truths);
         let inside: Vec<bool> = rows.iter().map(|&row| values[row as usize] == value).collect();
-        if !inside.contains(&true) || !(y.contains(&true) && y.contains(&false)) {
+        let evaluable = inside.contains(&true) && y.contains(&true) && y.contains(&false);
+        if !evaluable {
             continue;
         }
         let scores: Vec<f64> = rows.iter().map(|&row| scores[row as usize]).collect();
