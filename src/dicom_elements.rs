@@ -81,7 +81,7 @@ impl<'a> Elements<'a> {
     }
 
     /// The next element, or `None` at the end of the bytes or of the item that they begin in.
-    pub fn next(&mut self) -> Result<Option<(Tag, Value<'a>)>> {
+    pub fn read(&mut self) -> Result<Option<(Tag, Value<'a>)>> {
         if self.position == self.bytes.len() {
             return Ok(None);
         }

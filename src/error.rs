@@ -1,6 +1,7 @@
 //! The error type of the crate: one line that names the place, the cause and the mend.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// `Result` with roentgen's [`Error`].
@@ -51,9 +52,18 @@ impl Error {
         Self(Box::new(Parts { kind, place: None, cause: cause.into(), mend: None }))
     }
 
-    /// An operating-system error at `path`.
+    /// An operating-system error at `path`, with the usual mend for the commonest.
     pub fn io(path: &Path, error: std::io::Error) -> Self {
-        Self::new(error.to_string()).at(path.display())
+        let text = error.to_string();
+        // Without the number, which tells a person nothing.
+        let cause = text.split(" (os error").next().unwrap_or(&text);
+        let found = Self::new(cause).at(path.display());
+        match error.kind() {
+            ErrorKind::NotFound => found.mend("check the path"),
+            ErrorKind::PermissionDenied => found.mend("check its permissions"),
+            ErrorKind::StorageFull => found.mend("make room on the disk"),
+            _ => found,
+        }
     }
 
     /// Puts `place` in front: a file, a row, a key. Called again, the outer place comes first

@@ -22,7 +22,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         file.persist(path).map_err(|e| e.error)?;
         File::open(folder)?.sync_all()
     };
-    put().map_err(|e| Error::io(path, e).mend("check that the folder is there, writable and not full"))
+    put().map_err(|e| Error::io(path, e))
 }
 
 /// What a newly made file usually has; the umask takes away from it.

@@ -60,7 +60,7 @@ impl RunFolder {
 }
 
 /// `run.toml`: everything that decides the run's outcome, and at its end the hashes of what came out. It holds no
-/// time and no path, so that the same run gives the same bytes.
+/// time and no path but those in the cards, so that the same run gives the same bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Description {
     /// Always [`SCHEMA`].

@@ -13,4 +13,5 @@ mod metrics;
 mod models;
 mod predictions;
 mod real;
+mod score;
 mod support;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
 use roentgen::metrics::auroc::{Placements, auroc_delong};
-use roentgen::metrics::average::{pooled, weighted_auroc, weighted_draws};
+use roentgen::metrics::average::{weighted_auroc, weighted_draws};
 use roentgen::metrics::bootstrap::{Sample, draw, percentile, quantile};
 use roentgen::metrics::calibration::{Forecast, ece, mce};
 use roentgen::metrics::calibrator::Calibrator;
@@ -165,11 +165,11 @@ fn every_golden_of_the_nih_predictions() {
         labels.iter().map(|l| Placements::new(&Ranked::new(&l.y, &l.p).unwrap(), Some(&patients)).unwrap()).collect();
     let precision: Vec<f64> =
         labels.iter().map(|l| average_precision(&Ranked::new(&l.y, &l.p).unwrap()).unwrap()).collect();
-    let slices: Vec<_> = labels.iter().map(|l| (&l.y[..], &l.p[..], &patients[..])).collect();
-    let (micro, ids) = pooled(&slices).unwrap();
+    let ranked: Vec<_> = labels.iter().map(|l| Ranked::new(&l.y, &l.p).unwrap()).collect();
+    let lists: Vec<_> = ranked.iter().map(|r| (r, &patients[..])).collect();
     let close = |key: &str, ours: f64| assert!((ours - golden[key].as_f64().unwrap()).abs() < 1e-12, "{key} {ours}");
     close("macro_auroc", weighted_auroc(&placements, &equal).unwrap().estimate.value);
-    close("micro_auroc", Placements::new(&micro, Some(&ids)).unwrap().headline().estimate.value);
+    close("micro_auroc", Placements::pooled(&lists).unwrap().headline().estimate.value);
     close("macro_average_precision", precision.iter().sum::<f64>() / 14.0);
 }
 

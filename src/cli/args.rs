@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::predictions;
+use crate::metrics::matching::Printed;
+use crate::metrics::operating_point::Rule;
+use crate::predictions::{self, Condition};
 
 /// Evaluate chest X-ray classifiers so that anyone can recompute the numbers.
 ///
@@ -24,6 +26,8 @@ pub enum Verb {
     Evaluate(Evaluate),
     /// Print a model's probabilities for pictures
     Predict(Predict),
+    /// Evaluate any program's predictions; needs no images and no weights
+    Score(Score),
     /// Test two models on the same images: differences with intervals, and the images that only one gets right
     Compare(Compare),
     /// Fit maps to better probabilities on tuning predictions, and try them on others
@@ -104,6 +108,70 @@ pub struct Predict {
 }
 
 #[derive(Args)]
+pub struct Score {
+    /// Predictions: `image`, `patient`, attributes, `y_LABEL`, `p_LABEL` or `logit_LABEL`; or `ID,LABEL,...` with --truth
+    #[arg(value_name = "PREDICTIONS.csv")]
+    pub predictions: PathBuf,
+    /// Truths, when they are in a file of their own
+    #[arg(long, value_name = "TRUTH.csv")]
+    pub truth: Option<PathBuf>,
+    /// The column that names the images [default: image or id]
+    #[arg(long, value_name = "COLUMN")]
+    pub id: Option<String>,
+    /// Leave out images that are in only one of the two files
+    #[arg(long, requires = "truth")]
+    pub allow_missing: bool,
+    /// Choose thresholds on these predictions, not on those that are evaluated
+    #[arg(long, value_name = "TUNING.csv")]
+    pub tuning: Option<PathBuf>,
+    #[command(flatten)]
+    pub policy: Policy,
+    /// Only images that meet this: view=PA, sex!=M, age>=60; may be given several times
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub conditions: Vec<Condition>,
+    /// What a row is
+    #[arg(long, value_enum, default_value_t = Unit::Image)]
+    pub unit: Unit,
+    /// How a study's score comes from its images'
+    #[arg(long, value_enum, default_value_t = Aggregate::Max)]
+    pub aggregate: Aggregate,
+    /// Whether scores are probabilities or only rank
+    #[arg(long, value_enum, default_value_t = Scores::Probability)]
+    pub scores: Scores,
+    /// Operating points: youden, f1, sensitivity=S, specificity=S, cost=RATIO, fixed=T; may be given several times
+    /// [default: youden, sensitivity=0.95, specificity=0.9, fixed=0.5]
+    #[arg(long = "point", value_name = "RULE", value_parser = rule)]
+    pub points: Vec<Rule>,
+    /// Also predictive values and net benefit at this prevalence
+    #[arg(long, value_name = "P", value_parser = prevalence)]
+    pub prevalence: Option<f64>,
+    /// Replicates of the patient bootstrap, for the intervals that only it gives
+    #[arg(long, value_name = "B", default_value_t = 0)]
+    pub bootstrap: usize,
+    /// Seed of the bootstrap
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// Break down by this attribute (ages fall into bands); may be given several times
+    #[arg(long, value_name = "ATTRIBUTE")]
+    pub by: Vec<String>,
+    /// The AUROC with uncertain labels ignored, as zeros and as ones, side by side
+    #[arg(long)]
+    pub policies: bool,
+    /// The metrics in another library's conventions, and where they differ
+    #[arg(long, value_enum, value_name = "LIBRARY")]
+    pub dialect: Option<Dialect>,
+    /// List which metric, average, label policy and threshold rule gives this printed number
+    #[arg(long = "match", value_name = "NUMBER")]
+    pub printed: Option<Printed>,
+    /// Put the curves into the JSON, point by point
+    #[arg(long)]
+    pub curves: bool,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+#[derive(Args)]
 pub struct Compare {
     /// Model A's predictions, or its run folder
     #[arg(value_name = "A")]
@@ -174,6 +242,31 @@ pub enum CalibrationMethod {
     Temperature,
     Platt,
     Isotonic,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Unit {
+    Image,
+    Study,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Aggregate {
+    Max,
+    Mean,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Scores {
+    Probability,
+    Rank,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Dialect {
+    Sklearn,
+    Torchmetrics,
+    Proc,
 }
 
 /// What becomes of labels that are neither positive nor negative.
@@ -282,6 +375,25 @@ fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+fn rule(text: &str) -> Result<Rule, String> {
+    let share = |t: &str| t.parse().ok().filter(|s| (0.0..=1.0).contains(s));
+    let above = |t: &str| t.parse().ok().filter(|x: &f64| x.is_finite() && *x > 0.0);
+    let found = match text.split_once('=') {
+        None if text == "youden" => Some(Rule::Youden),
+        None if text == "f1" => Some(Rule::F1),
+        Some(("sensitivity", s)) => share(s).map(Rule::Sensitivity),
+        Some(("specificity", s)) => share(s).map(Rule::Specificity),
+        Some(("cost", ratio)) => above(ratio).map(Rule::Cost),
+        Some(("fixed", t)) => t.parse().ok().filter(|t: &f64| t.is_finite()).map(Rule::Fixed),
+        _ => None,
+    };
+    found.ok_or_else(|| "not youden, f1, sensitivity=S, specificity=S, cost=RATIO or fixed=T".into())
+}
+
+fn prevalence(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|p| *p > 0.0 && *p < 1.0).ok_or_else(|| "not a number between 0 and 1".into())
+}
+
 fn device(text: &str) -> Result<Device, String> {
     match text {
         "auto" => Ok(Device::Auto),
@@ -302,6 +414,13 @@ mod tests {
     #[test]
     fn clap_accepts_these_types() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn rules() {
+        assert_eq!(rule("sensitivity=0.95"), Ok(Rule::Sensitivity(0.95)));
+        assert_eq!(rule("f1"), Ok(Rule::F1));
+        assert!(rule("sensitivity=95").is_err() && rule("cost=0").is_err() && rule("youden=1").is_err());
     }
 
     #[test]

@@ -39,11 +39,13 @@ pub fn text(evaluation: &Evaluation) -> String {
     format!("{table}{}", remarks.concat())
 }
 
-fn number(value: Option<f64>) -> String {
+/// Four decimals, or `-`.
+pub fn number(value: Option<f64>) -> String {
     value.map_or("-".into(), |v| format!("{v:.4}"))
 }
 
-fn interval(estimate: Option<&Estimate>) -> String {
+/// Both ends of the interval, or `-`.
+pub fn interval(estimate: Option<&Estimate>) -> String {
     match estimate.and_then(|e| e.ci_low.zip(e.ci_high)) {
         Some((low, high)) => format!("{low:.4}-{high:.4}"),
         None => "-".into(),

@@ -11,6 +11,8 @@ mod inputs;
 mod machine;
 mod predict;
 mod progress;
+mod score;
+mod score_text;
 mod table;
 mod weights;
 
@@ -28,6 +30,7 @@ pub fn main() -> ExitCode {
         args::Verb::Demo(args) => demo::run(&args),
         args::Verb::Evaluate(args) => evaluate::run(&args),
         args::Verb::Predict(args) => predict::run(&args),
+        args::Verb::Score(args) => score::run(&args),
         args::Verb::Compare(args) => compare::run(&args),
         args::Verb::Calibrate(args) => calibrate::run(&args),
         args::Verb::Datasets { verb } => datasets::run(&verb),

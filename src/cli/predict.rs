@@ -85,10 +85,7 @@ fn single(path: &Path) -> Sample {
 }
 
 /// Each image with the values of one kind, a value a label.
-fn rows<'a>(
-    predictions: &'a Predictions,
-    of: fn(&Label) -> &Option<Vec<f64>>,
-) -> impl Iterator<Item = (&'a String, Vec<f64>)> {
+fn rows(predictions: &Predictions, of: fn(&Label) -> &Option<Vec<f64>>) -> impl Iterator<Item = (&String, Vec<f64>)> {
     let value = move |row: usize| predictions.labels.iter().filter_map(move |l| of(l).as_ref().map(|v| v[row]));
     predictions.images.iter().enumerate().map(move |(row, image)| (image, value(row).collect()))
 }

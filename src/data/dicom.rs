@@ -169,7 +169,7 @@ impl Tags {
         let mut meta = Elements::new(bytes, Encoding::EXPLICIT);
         let mut syntax = String::new();
         while meta.next_group() == Some(0x0002) {
-            if let Some(((0x0002, 0x0010), Value::Bytes(uid))) = meta.next()? {
+            if let Some(((0x0002, 0x0010), Value::Bytes(uid))) = meta.read()? {
                 syntax = text(uid);
             }
         }
@@ -186,7 +186,7 @@ impl Tags {
             _ => (meta.rest(), Encoding::EXPLICIT),
         };
         let mut elements = Elements::new(body, encoding);
-        while let Some((tag, value)) = elements.next()? {
+        while let Some((tag, value)) = elements.read()? {
             let Value::Bytes(value) = value else { break };
             match tag {
                 (0x0008, 0x0018) => self.sop_instance = text(value),

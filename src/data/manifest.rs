@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use super::{Dataset, truth};
+use super::Dataset;
 use crate::error::{Error, Result};
 use crate::predictions::Truth;
 
@@ -51,7 +51,7 @@ pub fn write(out: impl Write, dataset: &Dataset, sha256: &[String]) -> Result<()
             let patient = sample.patient.as_deref().unwrap_or_default();
             let study = studies.then(|| sample.study.as_deref().unwrap_or_default());
             let attributes = sample.attributes.iter().map(String::as_str);
-            let truths = sample.truths.iter().map(|t| truth::write(*t));
+            let truths = sample.truths.iter().map(|t| t.as_str());
             csv.write_record([&sample.id, hash, patient].into_iter().chain(study).chain(attributes).chain(truths))?;
         }
         Ok(csv.flush()?)
@@ -76,7 +76,7 @@ pub fn read(input: impl Read) -> Result<Manifest> {
         let record = record.map_err(|e| Error::new(e.to_string()))?;
         let known = |c: Option<usize>| c.map(|c| record[c].to_owned()).filter(|cell| !cell.is_empty());
         let truth = |c: &usize| {
-            truth::parse(&record[*c]).ok_or_else(|| {
+            Truth::parse(record[*c].as_bytes()).ok_or_else(|| {
                 let line = record.position().map_or(0, csv::Position::line);
                 Error::new(format!("`{}` is no truth", &record[*c]))
                     .at(format_args!("line {line}, column `{}`", &header[*c]))

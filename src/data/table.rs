@@ -7,7 +7,7 @@ use super::csv_file::{self, CsvFile};
 use super::images::{Images, Wanted};
 use super::load::Loaded;
 use super::root::Root;
-use super::truth::{self, Truths};
+use super::truth::Truths;
 use super::{Sample, Source, split};
 use crate::cards::dataset::{DatasetCard, Table};
 use crate::error::{Error, Result};
@@ -196,7 +196,7 @@ impl Rows {
         if (&first.patient, &first.study, &first.attributes) != (&row.patient, &row.study, &row.attributes) {
             return Err(format!("`{}` has another patient, study or attribute than in {first_in}", row.image));
         }
-        first.truths.iter_mut().zip(row.truths).for_each(|(a, b)| *a = truth::merge(*a, b));
+        first.truths.iter_mut().zip(row.truths).for_each(|(a, b)| *a = b.max(*a));
         Ok(())
     }
 }

@@ -8,40 +8,6 @@ use crate::error::Result;
 use crate::labels;
 use crate::predictions::Truth;
 
-/// What a cell says: 1, 0, -1 (uncertain), also as decimals; empty is not mentioned. `None` for anything else.
-pub(super) fn parse(cell: &str) -> Option<Truth> {
-    if cell.is_empty() {
-        return Some(Truth::Unmentioned);
-    }
-    match cell.parse::<f32>().ok()? {
-        1.0 => Some(Truth::Positive),
-        0.0 => Some(Truth::Negative),
-        -1.0 => Some(Truth::Uncertain),
-        _ => None,
-    }
-}
-
-/// The cell that [`parse`] reads as `truth`.
-pub(super) fn write(truth: Truth) -> &'static str {
-    match truth {
-        Truth::Positive => "1",
-        Truth::Negative => "0",
-        Truth::Uncertain => "-1",
-        Truth::Unmentioned => "",
-    }
-}
-
-/// What two rows of the same image say together: positive if one says so, else uncertain, else negative.
-pub(super) fn merge(a: Truth, b: Truth) -> Truth {
-    let rank = |t: &Truth| match t {
-        Truth::Positive => 3,
-        Truth::Uncertain => 2,
-        Truth::Negative => 1,
-        Truth::Unmentioned => 0,
-    };
-    std::cmp::max_by_key(a, b, rank)
-}
-
 /// Where a table tells the truths.
 pub(super) enum Truths<'a> {
     /// One column for each label.
@@ -75,7 +41,7 @@ impl<'a> Truths<'a> {
             Self::List(list) => return list.read(table, row),
         };
         let read = |&column: &usize| {
-            parse(row.get(column)).ok_or_else(|| {
+            Truth::parse(row.get(column).as_bytes()).ok_or_else(|| {
                 table
                     .fault(row, column, format!("`{}` is no truth", row.get(column)))
                     .mend("write 1, 0, -1 (uncertain) or nothing (not mentioned)")
@@ -140,30 +106,5 @@ impl List<'_> {
             None if none() || self.rules.ignore_others => Ok(None),
             None => Err(format!("unknown label `{item}`")),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cells() {
-        use Truth::*;
-        for (cell, truth) in [
-            ("1", Some(Positive)),
-            ("1.0", Some(Positive)),
-            ("0.0", Some(Negative)),
-            ("-1.0", Some(Uncertain)),
-            ("", Some(Unmentioned)),
-            ("2", None),
-            ("nan", None),
-            ("yes", None),
-        ] {
-            assert_eq!(parse(cell), truth, "{cell:?}");
-        }
-        assert_eq!(merge(Negative, Uncertain), Uncertain);
-        assert_eq!(merge(Positive, Uncertain), Positive);
-        assert_eq!(merge(Unmentioned, Negative), Negative);
     }
 }

@@ -13,7 +13,6 @@
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
@@ -54,13 +53,6 @@ pub enum Pixels {
     Rgb(Vec<u8>),
     /// One sample a pixel (Pillow's mode F): gray files of 16 bits and monochrome DICOM.
     Float(Vec<f32>),
-}
-
-/// Whether a file name has an extension of the formats read here, in any case: for walks over folders.
-pub fn is_image_name(path: &Path) -> bool {
-    const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "tif", "tiff", "bmp", "dcm", "dicom"];
-    let extension = path.extension().and_then(|e| e.to_str());
-    extension.is_some_and(|e| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
 }
 
 /// Decodes a file.

@@ -114,9 +114,7 @@ impl Journal {
     }
 
     fn write(&mut self, text: &str) -> Result<()> {
-        self.file.write_all(text.as_bytes()).map_err(|e| {
-            Error::io(&self.path, e).mend("make room on the disk and go on with --resume; nothing before this is lost")
-        })
+        self.file.write_all(text.as_bytes()).map_err(|e| Error::io(&self.path, e))
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::confidence::{Estimate, LEVEL, two_sided_z};
-use super::roc::Ranked;
+use super::roc::{Ranked, merge};
 use super::student::two_sided_t;
 
 /// Fewer rows (or patients) than this of a class get a warning: below it even the better interval covers less than
@@ -59,33 +59,53 @@ impl Placements {
     /// Sums the placements of `ranked` over `patients`, the patient number of each row, counted from 0 without large
     /// gaps. `None` with one class only.
     pub fn new(ranked: &Ranked, patients: Option<&[u32]>) -> Option<Self> {
-        let auroc = ranked.auroc()?;
-        let (n_pos, n_neg) = (f64::from(ranked.n_pos()), f64::from(ranked.n_neg()));
-        let size = patients.map_or(ranked.n(), |ids| ids.iter().max().map_or(0, |&id| id as usize + 1));
+        match patients {
+            Some(ids) => Self::pooled(&[(ranked, ids)]),
+            None => {
+                let rows: Vec<u32> = (0..ranked.n() as u32).collect();
+                Self::by_row(ranked, &rows)
+            }
+        }
+    }
+
+    /// The same of several labels' rows as one list, for micro averages.
+    pub fn pooled(labels: &[(&Ranked, &[u32])]) -> Option<Self> {
+        let ranked: Vec<&Ranked> = labels.iter().map(|l| l.0).collect();
+        let (n_pos, n_neg) = ranked.iter().fold((0, 0), |sum, r| (sum.0 + r.n_pos(), sum.1 + r.n_neg()));
+        let auroc = match *ranked {
+            // Exact in whole numbers.
+            [one] => one.auroc()?,
+            _ => pooled_auroc(&ranked, n_pos, n_neg)?,
+        };
+        let (n_pos, n_neg) = (f64::from(n_pos), f64::from(n_neg));
+        let size = labels.iter().flat_map(|l| l.1).max().map_or(0, |&id| id as usize + 1);
         let (mut positive, mut negative) = (vec![0.0; size], vec![0.0; size]);
         // Bit 0: the cluster has positives; bit 1: it has negatives.
         let mut classes = vec![0u8; size];
-        let (mut start, mut tp, mut fp) = (0, 0, 0);
-        for cut in ranked.cuts() {
-            let end = cut.tp as usize + cut.fp as usize;
+        let (mut tp, mut fp) = (0, 0);
+        merge(&ranked, |cut, places| {
             let beaten = (n_neg - 0.5 * (f64::from(fp) + f64::from(cut.fp))) / n_neg - auroc;
             let beating = 0.5 * (f64::from(tp) + f64::from(cut.tp)) / n_pos - auroc;
-            for (&row, &is_positive) in ranked.order()[start..end].iter().zip(&ranked.positive()[start..end]) {
-                let cluster = patients.map_or(row, |ids| ids[row as usize]) as usize;
-                if is_positive {
-                    positive[cluster] += beaten;
-                    classes[cluster] |= 1;
-                } else {
-                    negative[cluster] += beating;
-                    classes[cluster] |= 2;
+            for (label, range) in places {
+                let (ranked, ids) = labels[*label];
+                for (&row, &is_positive) in ranked.order()[range.clone()].iter().zip(&ranked.positive()[range.clone()])
+                {
+                    let cluster = ids[row as usize] as usize;
+                    if is_positive {
+                        positive[cluster] += beaten;
+                        classes[cluster] |= 1;
+                    } else {
+                        negative[cluster] += beating;
+                        classes[cluster] |= 2;
+                    }
                 }
             }
-            (start, tp, fp) = (end, cut.tp, cut.fp);
-        }
+            (tp, fp) = (cut.tp, cut.fp);
+        });
         let count = |mask: u8| classes.iter().filter(|&&c| c & mask != 0).count();
         Some(Self {
             auroc,
-            method: if patients.is_some() { Method::Clustered } else { Method::Delong },
+            method: Method::Clustered,
             n_pos,
             n_neg,
             positive,
@@ -99,7 +119,7 @@ impl Placements {
     /// DeLong's placements under row numbers that other labels or slices share, so that influence values add up where
     /// some rows are left out. `rows` is the number of each row, counted from 0 without large gaps.
     pub fn by_row(ranked: &Ranked, rows: &[u32]) -> Option<Self> {
-        Some(Self { method: Method::Delong, ..Self::new(ranked, Some(rows))? })
+        Some(Self { method: Method::Delong, ..Self::pooled(&[(ranked, rows)])? })
     }
 
     /// The AUROC.
@@ -214,15 +234,21 @@ impl Placements {
 /// DeLong's AUROC with Wald's interval clamped to [0, 1], as pROC prints it; rows count as independent. `None` with
 /// one class only.
 pub fn auroc_delong(ranked: &Ranked) -> Option<Estimate> {
-    let placements = Placements::new(ranked, None)?;
-    let se = placements.variance().map(|v| v.max(0.0).sqrt());
-    let interval = se.map(|se| wald_interval(placements.auroc, se, LEVEL));
-    Some(Estimate {
-        value: placements.auroc,
-        se,
-        ci_low: interval.map(|i| i.0.max(0.0)),
-        ci_high: interval.map(|i| i.1.min(1.0)),
-    })
+    let value = ranked.auroc()?;
+    let (m, n) = (f64::from(ranked.n_pos()), f64::from(ranked.n_neg()));
+    // Rows of one score share their placement, so that no row need be visited.
+    let (mut s10, mut s01, mut tp, mut fp) = (0.0, 0.0, 0, 0);
+    for cut in ranked.cuts() {
+        let beaten = (n - 0.5 * (f64::from(fp) + f64::from(cut.fp))) / n - value;
+        let beating = 0.5 * (f64::from(tp) + f64::from(cut.tp)) / m - value;
+        s10 += f64::from(cut.tp - tp) * beaten * beaten;
+        s01 += f64::from(cut.fp - fp) * beating * beating;
+        (tp, fp) = (cut.tp, cut.fp);
+    }
+    let variance = (m > 1.0 && n > 1.0).then(|| s10 / (m - 1.0) / m + s01 / (n - 1.0) / n);
+    let se = variance.map(f64::sqrt);
+    let interval = se.map(|se| wald_interval(value, se, LEVEL));
+    Some(Estimate { value, se, ci_low: interval.map(|i| i.0.max(0.0)), ci_high: interval.map(|i| i.1.min(1.0)) })
 }
 
 /// value -+ z * se.
@@ -257,6 +283,17 @@ pub fn variance_error(values: &[f64], k: usize) -> f64 {
 /// k / (k - 1).
 fn spread(k: usize) -> f64 {
     k as f64 / (k as f64 - 1.0)
+}
+
+/// AUROC of several labels' rows as one list.
+fn pooled_auroc(ranked: &[&Ranked], n_pos: u32, n_neg: u32) -> Option<f64> {
+    let pairs = u64::from(n_pos) * u64::from(n_neg);
+    let (mut twice, mut tp, mut fp) = (0u64, 0, 0);
+    merge(ranked, |cut, _| {
+        twice += u64::from(cut.tp - tp) * (2 * u64::from(n_neg) - u64::from(fp) - u64::from(cut.fp));
+        (tp, fp) = (cut.tp, cut.fp);
+    });
+    (pairs > 0).then(|| twice as f64 / (2 * pairs) as f64)
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -305,6 +342,16 @@ mod tests {
         fn delong_by_the_definition((y, s, _) in table()) {
             let fast = Ranked::new(&y, &s).ok().and_then(|r| Placements::new(&r, None)).and_then(|p| p.variance());
             match (fast, naive_delong(&y, &s)) {
+                (Some(a), Some(b)) => prop_assert!((a - b).abs() < 1e-13),
+                (a, b) => prop_assert_eq!(a, b),
+            }
+        }
+
+        #[test]
+        fn both_ways_to_delong_agree((y, s, _) in table()) {
+            let r = Ranked::new(&y, &s).unwrap();
+            let by_rows = Placements::new(&r, None).and_then(|p| p.variance()).map(f64::sqrt);
+            match (auroc_delong(&r).and_then(|e| e.se), by_rows) {
                 (Some(a), Some(b)) => prop_assert!((a - b).abs() < 1e-13),
                 (a, b) => prop_assert_eq!(a, b),
             }

@@ -3,8 +3,6 @@
 use super::auroc::{Auroc, Placements, logit_interval, variance_error};
 use super::bootstrap::Draws;
 use super::confidence::{Estimate, LEVEL};
-use super::roc::{Ranked, check_lengths};
-use crate::error::{Error, Result};
 
 /// The weighted mean of AUROCs and its interval on the logit scale: equal weights give the macro average, the labels'
 /// positives the prevalence-weighted one. Weights count as fixed.
@@ -62,21 +60,6 @@ pub(super) fn weighted_mean(labels: &[Placements], weights: &[f64]) -> Option<We
     })
 }
 
-/// All labels in one list, for micro averages: row by row of each label in turn, with the patient of each. The labels
-/// are (truths, scores, patient or row number of each row).
-pub fn pooled(labels: &[(&[bool], &[f64], &[u32])]) -> Result<(Ranked, Vec<u32>)> {
-    for (y, scores, patients) in labels {
-        check_lengths(y.len(), scores.len())?;
-        if patients.len() != y.len() {
-            return Err(Error::new(format!("{} rows but {} patients", y.len(), patients.len())));
-        }
-    }
-    let y: Vec<bool> = labels.iter().flat_map(|l| l.0).copied().collect();
-    let scores: Vec<f64> = labels.iter().flat_map(|l| l.1).copied().collect();
-    let patients = labels.iter().flat_map(|l| l.2).copied().collect();
-    Ok((Ranked::new(&y, &scores)?, patients))
-}
-
 /// The weighted mean over labels of one metric (`pick`) in each replicate, for its percentile interval; NaN where a
 /// label's value is, so that every replicate averages the same labels. Empty without labels.
 pub fn weighted_draws(labels: &[Draws], weights: &[f64], pick: impl Fn(&Draws) -> &[f64]) -> Vec<f64> {
@@ -125,6 +108,5 @@ mod tests {
         let p = placements(&[true, false], &[0.1, 0.2], &[0, 1]).unwrap();
         assert!(weighted_auroc(std::slice::from_ref(&p), &[0.0]).is_none());
         assert_eq!(weighted_auroc(&[p], &[1.0]).unwrap().estimate.se, None);
-        assert!(pooled(&[(&[true], &[0.1], &[])]).is_err());
     }
 }

@@ -1,19 +1,25 @@
 //! The evaluation of a predictions table: every number that screens, reports and `evaluation.json` show.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::auroc::{Auroc, Placements, auroc_delong};
-use super::average::{pooled, weighted_auroc, weighted_draws};
+use super::average::{weighted_auroc, weighted_draws};
 use super::bootstrap::{self, Draws, Percentile, Sample};
-use super::calibration::{BrierParts, Forecast, debiased_ece, ece, mce};
+use super::calibrated_null::{CalibratedNull, calibrated_null};
+use super::calibration::{Bin, BrierParts, Forecast, debiased_ece, ece, mce};
 use super::confidence::{Estimate, LEVEL};
+use super::decision_curve::{NetBenefit, net_benefit, net_benefit_at_prevalence, predictive_values};
 use super::operating_point::{FittedOn, OperatingPoint, Rule};
-use super::precision_recall::{average_precision, pr_auc_trapezoid};
-use super::roc::Ranked;
+use super::precision_recall::{
+    PrecisionRecallPoint, average_precision, curve, pooled_average_precision, pr_auc_trapezoid,
+};
+use super::roc::{Ranked, RocPoint};
 use super::smooth_ece::smece;
 use crate::error::{Error, Result};
-use crate::predictions::{Label, Policy, Predictions};
+use crate::predictions::{Aggregate, Label, Policy, Predictions};
 
 /// The schema that `evaluation.json` names.
 pub const SCHEMA: &str = "roentgen/evaluation/1";
@@ -21,18 +27,40 @@ pub const SCHEMA: &str = "roentgen/evaluation/1";
 /// Bins of the calibration errors.
 pub const BINS: u16 = 15;
 
-/// The operating points of every evaluation.
+/// The operating points of an evaluation that asks for no others.
 pub const RULES: [Rule; 4] = [Rule::Youden, Rule::Sensitivity(0.95), Rule::Specificity(0.90), Rule::Fixed(0.5)];
 
+/// Simulations of the test against the calibrated null, and their seed.
+const NULL: (usize, u64) = (1000, 1);
+
 /// How a table is evaluated.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// What becomes of uncertain and unmentioned labels.
     pub policy: Policy,
     /// Whether scores only rank, so that calibration has no meaning.
     pub rank_only: bool,
-    /// Replicates and seed of the patient bootstrap, if any.
-    pub bootstrap: Option<(usize, u64)>,
+    /// How the operating points are chosen.
+    pub rules: Vec<Rule>,
+    /// Another prevalence at which predictive values and net benefit are told too, in (0, 1).
+    pub prevalence: Option<f64>,
+    /// Replicates and seed of the patient bootstrap; none of them: no bootstrap.
+    pub bootstrap: (usize, u64),
+    /// Whether the curves are given point by point.
+    pub curves: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            rank_only: false,
+            rules: RULES.to_vec(),
+            prevalence: None,
+            bootstrap: (0, 0),
+            curves: false,
+        }
+    }
 }
 
 /// An evaluation, in the order and with the keys of `evaluation.json`.
@@ -46,6 +74,8 @@ pub struct Evaluation {
     pub n_patients: Option<usize>,
     /// Which rows counted, and as what.
     pub policy: Selection,
+    /// Replicates and seed of the patient bootstrap; `None` without one.
+    pub bootstrap: Option<Replicates>,
     /// One a label of the table that has scores.
     pub labels: Vec<LabelEvaluation>,
     /// Means over the labels that could be evaluated, each counting the same.
@@ -57,6 +87,15 @@ pub struct Evaluation {
     pub micro: Micro,
 }
 
+/// What a bootstrap drew.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Replicates {
+    /// How often.
+    pub replicates: usize,
+    /// From which seed.
+    pub seed: u64,
+}
+
 /// Which rows counted, and as what.
 #[derive(Debug, Clone, Serialize)]
 pub struct Selection {
@@ -64,7 +103,10 @@ pub struct Selection {
     #[serde(flatten)]
     pub policy: Policy,
     /// What a row is: `image` or `study`.
-    pub unit: &'static str,
+    pub unit: String,
+    /// How a study's score came from its images'.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aggregate: Option<Aggregate>,
     /// The conditions that rows had to meet.
     #[serde(rename = "where")]
     pub conditions: Vec<String>,
@@ -105,10 +147,18 @@ pub struct LabelEvaluation {
     pub smece: Option<f64>,
     /// Maximum calibration error over bins of equal width.
     pub mce: Option<f64>,
-    /// At the thresholds of [`RULES`].
+    /// At the thresholds of the rules asked for.
     pub operating_points: Vec<OperatingPoint>,
+    /// The same points at another prevalence, when one was given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub at_prevalence: Vec<AtPrevalence>,
+    /// The ECE against what it would be if the probabilities were true.
+    pub calibrated_null: Option<CalibratedNull>,
     /// What the patient bootstrap says, when there was one.
     pub bootstrap: Option<Bootstrapped>,
+    /// The curves, when they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub curves: Option<Curves>,
     /// Why there is no calibration metric although the label could be evaluated.
     pub calibration_refused: Option<String>,
     /// Why there is nothing at all.
@@ -146,6 +196,37 @@ pub struct Bootstrapped {
     pub brier: Option<Percentile>,
     /// Of the ECE. Not centred on the estimate, which is biased upwards in every replicate.
     pub ece: Option<Percentile>,
+}
+
+/// An operating point carried to another prevalence.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct AtPrevalence {
+    /// The rule of the operating point.
+    pub rule: &'static str,
+    /// Its threshold.
+    pub threshold: f64,
+    /// The other prevalence.
+    pub prevalence: f64,
+    /// PPV there.
+    pub ppv: Option<f64>,
+    /// NPV there.
+    pub npv: Option<f64>,
+    /// Net benefit there of acting from this threshold on, which is then a threshold probability there too; `None`
+    /// for scores that only rank.
+    pub net_benefit: Option<f64>,
+}
+
+/// The curves of a label, point by point.
+#[derive(Debug, Clone, Serialize)]
+pub struct Curves {
+    /// Receiver operating characteristic.
+    pub roc: Vec<RocPoint>,
+    /// Precision against recall.
+    pub precision_recall: Vec<PrecisionRecallPoint>,
+    /// The equal-width bins of the reliability diagram.
+    pub reliability: Vec<Bin>,
+    /// Net benefit at thresholds 0.01, 0.02, ... 0.99; acting on no one is 0.
+    pub decision: Vec<NetBenefit>,
 }
 
 /// Means over labels.
@@ -186,9 +267,9 @@ impl Evaluation {
 struct Case<'a> {
     name: &'a str,
     y: Vec<bool>,
-    scores: Vec<f64>,
+    scores: Cow<'a, [f64]>,
     /// The patient's number of each row, or the row's own where patients are unknown.
-    units: Vec<u32>,
+    units: Cow<'a, [u32]>,
     ranked: Ranked,
     placements: Placements,
     /// Why the scores are no probabilities, where they are not.
@@ -198,6 +279,7 @@ struct Case<'a> {
 /// Evaluates every label of `predictions` that has scores. Thresholds are chosen on `tuning` when it is given, else on
 /// the same rows. The labels share one bootstrap. Errors when no label has scores.
 pub fn evaluate(predictions: &Predictions, tuning: Option<&Predictions>, settings: &Settings) -> Result<Evaluation> {
+    let (replicates, seed) = settings.bootstrap;
     let patients = predictions.clusters();
     let scored: Vec<&Label> = predictions.labels.iter().filter(|l| l.scores.is_some()).collect();
     if scored.is_empty() {
@@ -209,26 +291,29 @@ pub fn evaluate(predictions: &Predictions, tuning: Option<&Predictions>, setting
     let draws = draw(&evaluable, predictions, patients.as_deref(), settings)?;
     let mut draws_left = draws.iter();
     let with_draws: Vec<_> = cases.iter().map(|c| (c, c.is_ok().then(|| draws_left.next()).flatten())).collect();
-    let labels = with_draws
-        .par_iter()
-        .map(|(case, draws)| match case {
+    let per_label = || {
+        let one = |(case, draws): &(&Prepared, Option<&Draws>)| match case {
             Ok(case) => {
                 let tuning = tuning.and_then(|t| t.label(case.name)).map(|l| tuning_ranks(l, settings)).transpose()?;
-                Ok(case.evaluate(tuning.flatten().as_ref(), patients.is_some(), *draws))
+                Ok(case.evaluate(tuning.flatten().as_ref(), settings, patients.is_some(), *draws))
             }
             Err(skipped) => Ok((**skipped).clone()),
-        })
-        .collect::<Result<Vec<_>>>()?;
+        };
+        with_draws.par_iter().map(one).collect::<Result<Vec<_>>>()
+    };
+    let (labels, micro) = rayon::join(per_label, || micro(&evaluable));
+    let labels = labels?;
     let ones = vec![1.0; evaluable.len()];
     let positives: Vec<f64> = evaluable.iter().map(|c| f64::from(c.ranked.n_pos())).collect();
     Ok(Evaluation {
         schema: SCHEMA,
         n_images: predictions.len(),
         n_patients: patients.as_ref().map(|ids| ids.iter().max().map_or(0, |m| *m as usize + 1)),
-        policy: Selection { policy: settings.policy, unit: "image", conditions: Vec::new() },
+        policy: Selection { policy: settings.policy, unit: "image".into(), aggregate: None, conditions: Vec::new() },
+        bootstrap: (replicates > 0).then_some(Replicates { replicates, seed }),
         macro_average: averages(&evaluable, &labels, &draws, &ones),
         prevalence_weighted: averages(&evaluable, &labels, &draws, &positives),
-        micro: micro(&evaluable)?,
+        micro,
         labels,
     })
 }
@@ -237,7 +322,7 @@ pub fn evaluate(predictions: &Predictions, tuning: Option<&Predictions>, setting
 type Prepared<'a> = std::result::Result<Case<'a>, Box<LabelEvaluation>>;
 
 impl<'a> Case<'a> {
-    fn new(label: &'a Label, settings: &Settings, patients: Option<&[u32]>) -> Result<Prepared<'a>> {
+    fn new(label: &'a Label, settings: &Settings, patients: Option<&'a [u32]>) -> Result<Prepared<'a>> {
         let skipped = |n, n_pos, reason: &str| LabelEvaluation {
             label: label.name.clone(),
             n,
@@ -253,11 +338,11 @@ impl<'a> Case<'a> {
         if y.is_empty() {
             return Ok(Err(Box::new(skipped(0, 0, "no row counts under this label policy"))));
         }
-        let scores: Vec<f64> = rows.iter().map(|&row| all[row as usize]).collect();
+        let scores = chosen(all, &rows);
         let ranked = Ranked::new(&y, &scores).map_err(|e| e.at(format_args!("label {}", label.name)))?;
         let units = match patients {
-            Some(ids) => rows.iter().map(|&row| ids[row as usize]).collect(),
-            None => rows,
+            Some(ids) => chosen(ids, &rows),
+            None => Cow::Owned(rows),
         };
         let placements = match patients {
             Some(_) => Placements::new(&ranked, Some(&units)),
@@ -281,15 +366,22 @@ impl<'a> Case<'a> {
         self.refused.is_none().then(|| Forecast::new(&self.y, &self.scores).ok()).flatten()
     }
 
-    fn evaluate(&self, tuning: Option<&Ranked>, clustered: bool, draws: Option<&Draws>) -> LabelEvaluation {
+    fn evaluate(
+        &self,
+        tuning: Option<&Ranked>,
+        settings: &Settings,
+        clustered: bool,
+        draws: Option<&Draws>,
+    ) -> LabelEvaluation {
         let ranked = &self.ranked;
-        let units = clustered.then_some(self.units.as_slice());
+        let units = clustered.then_some(&*self.units);
         let (fit_on, fitted_on) = match tuning {
             Some(tuning) => (tuning, FittedOn::Tuning),
             None => (ranked, FittedOn::Same),
         };
         let bootstrap = draws.map(Bootstrapped::of);
         let percentile = bootstrap.and_then(|b| b.average_precision);
+        let points = settings.rules.iter().filter_map(|r| r.evaluate(fit_on, fitted_on, ranked, units));
         let mut out = LabelEvaluation {
             label: self.name.into(),
             n: ranked.n(),
@@ -298,7 +390,7 @@ impl<'a> Case<'a> {
             auroc_delong: auroc_delong(ranked),
             average_precision: average_precision(ranked).map(|value| Value::with(value, percentile)),
             pr_auc_trapezoid: pr_auc_trapezoid(ranked),
-            operating_points: RULES.iter().filter_map(|r| r.evaluate(fit_on, fitted_on, ranked, units)).collect(),
+            operating_points: points.collect(),
             bootstrap,
             calibration_refused: self.refused.clone(),
             ..LabelEvaluation::default()
@@ -315,17 +407,47 @@ impl<'a> Case<'a> {
             out.ece_debiased = Some(debiased_ece(&bins));
             out.smece = Some(smece(&forecast));
             out.mce = Some(mce(&bins));
+            out.calibrated_null = Some(calibrated_null(&forecast, BINS, NULL.0, NULL.1));
         }
+        if let Some(prevalence) = settings.prevalence {
+            out.at_prevalence = out.operating_points.iter().map(|p| self.carried(p, prevalence)).collect();
+        }
+        out.curves = settings.curves.then(|| self.curves());
         out
     }
+
+    fn carried(&self, point: &OperatingPoint, prevalence: f64) -> AtPrevalence {
+        let (ppv, npv) = predictive_values(&point.measures, prevalence);
+        let benefit = |_| net_benefit_at_prevalence(&self.ranked, &[point.threshold], prevalence).first().copied();
+        let net_benefit = self.forecast().and_then(benefit).map(|b| b.model);
+        AtPrevalence { rule: point.rule, threshold: point.threshold, prevalence, ppv, npv, net_benefit }
+    }
+
+    fn curves(&self) -> Curves {
+        let thresholds: Vec<f64> = (1..100).map(|percent| f64::from(percent) / 100.0).collect();
+        let forecast = self.forecast();
+        Curves {
+            roc: self.ranked.roc_points(),
+            precision_recall: curve(&self.ranked),
+            reliability: forecast.map_or(Vec::new(), |f| f.equal_width(BINS)),
+            decision: forecast.map_or(Vec::new(), |_| net_benefit(&self.ranked, &thresholds)),
+        }
+    }
+}
+
+/// The values of these rows, which are all rows more often than not.
+fn chosen<'a, T: Copy>(values: &'a [T], rows: &[u32]) -> Cow<'a, [T]> {
+    if rows.len() == values.len() {
+        return Cow::Borrowed(values);
+    }
+    rows.iter().map(|&row| values[row as usize]).collect()
 }
 
 /// The tuning rows of a label that count; `None` where there are no scores or truths.
 fn tuning_ranks(label: &Label, settings: &Settings) -> Result<Option<Ranked>> {
     let (Some(truths), Some(all)) = (&label.truths, &label.scores) else { return Ok(None) };
     let (rows, y) = settings.policy.rows(truths);
-    let scores: Vec<f64> = rows.iter().map(|&row| all[row as usize]).collect();
-    Ranked::new(&y, &scores).map(Some).map_err(|e| e.at(format_args!("tuning, label {}", label.name)))
+    Ranked::new(&y, &chosen(all, &rows)).map(Some).map_err(|e| e.at(format_args!("tuning, label {}", label.name)))
 }
 
 /// The joint bootstrap of all labels, or nothing where none was asked for.
@@ -335,9 +457,10 @@ fn draw(
     patients: Option<&[u32]>,
     settings: &Settings,
 ) -> Result<Vec<Draws>> {
-    let Some((replicates, seed)) = settings.bootstrap.filter(|(replicates, _)| *replicates > 0) else {
+    let (replicates, seed) = settings.bootstrap;
+    if replicates == 0 {
         return Ok(Vec::new());
-    };
+    }
     let units = match patients {
         Some(ids) => ids.iter().max().map_or(0, |m| m + 1),
         None => predictions.len() as u32,
@@ -361,21 +484,25 @@ fn averages(cases: &[&Case], labels: &[LabelEvaluation], draws: &[Draws], weight
     Averages { labels: cases.len(), auroc: weighted_auroc(&placements, weights), average_precision }
 }
 
-fn micro(cases: &[&Case]) -> Result<Micro> {
-    if cases.is_empty() {
-        return Ok(Micro::default());
+/// An image's labels are not independent either, so that rows are clustered by image where patients are unknown.
+fn micro(cases: &[&Case]) -> Micro {
+    let labels: Vec<_> = cases.iter().map(|c| (&c.ranked, &*c.units)).collect();
+    let ranked: Vec<&Ranked> = cases.iter().map(|c| &c.ranked).collect();
+    // Counts of a cut are 32 bits wide.
+    if ranked.iter().map(|r| r.n() as u64).sum::<u64>() > u64::from(u32::MAX) {
+        return Micro::default();
     }
-    let labels: Vec<_> = cases.iter().map(|c| (c.y.as_slice(), c.scores.as_slice(), c.units.as_slice())).collect();
-    let (ranked, units) = pooled(&labels)?;
-    // An image's labels are not independent either, so that rows are clustered by image where patients are unknown.
-    let estimate = Placements::new(&ranked, Some(&units)).map(|p| p.headline().estimate);
-    Ok(Micro {
-        auroc: ranked.auroc(),
+    let (estimate, average_precision) = rayon::join(
+        || Placements::pooled(&labels).map(|p| p.headline().estimate),
+        || pooled_average_precision(&ranked),
+    );
+    Micro {
+        auroc: estimate.map(|e| e.value),
         auroc_se: estimate.and_then(|e| e.se),
         auroc_ci_low: estimate.and_then(|e| e.ci_low),
         auroc_ci_high: estimate.and_then(|e| e.ci_high),
-        average_precision: average_precision(&ranked),
-    })
+        average_precision,
+    }
 }
 
 impl Bootstrapped {

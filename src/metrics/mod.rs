@@ -3,6 +3,7 @@
 pub mod auroc;
 pub mod average;
 pub mod bootstrap;
+pub mod breakdown;
 pub mod calibrated_null;
 pub mod calibration;
 pub mod calibrator;
@@ -13,7 +14,9 @@ pub mod decision_curve;
 pub mod dialect;
 pub mod evaluation;
 pub mod label_errors;
+pub mod matching;
 pub mod operating_point;
+pub mod policies;
 pub mod precision_recall;
 pub mod recalibration;
 pub mod rng;

@@ -65,7 +65,8 @@ pub struct Measures {
     pub balanced_accuracy: Option<f64>,
     /// Harmonic mean of PPV and sensitivity.
     pub f1: Option<f64>,
-    /// Matthews' correlation coefficient, in [-1, 1].
+    /// Matthews' correlation coefficient, in [-1, 1]; 0 where all rows are called alike (or are of one class), as in
+    /// scikit-learn and by continuity.
     pub mcc: Option<f64>,
     /// Sensitivity / (1 - specificity).
     pub lr_positive: Option<f64>,
@@ -221,7 +222,7 @@ impl Confusion {
             accuracy: divide(tp + tn, tp + fp + fn_ + tn),
             balanced_accuracy: both.map(|(a, b)| (a + b) / 2.0),
             f1: divide(2.0 * tp, 2.0 * tp + fp + fn_),
-            mcc: divide(association as f64, margins.sqrt()),
+            mcc: (tp + fp + fn_ + tn > 0.0).then(|| divide(association as f64, margins.sqrt()).unwrap_or(0.0)),
             lr_positive: both.and_then(|(se, _)| divide(se, fp / (tn + fp))),
             lr_negative: both.and_then(|(_, sp)| divide(fn_ / (tp + fn_), sp)),
         }
@@ -310,7 +311,7 @@ mod tests {
         assert!(Rule::Sensitivity(f64::NAN).fit(&one).is_empty());
         let point = Rule::Fixed(2.0).evaluate(&one, FittedOn::Tuning, &one, None).unwrap();
         assert_eq!((point.fitted_on, point.measures.ppv, point.measures.specificity), (FittedOn::Given, None, None));
-        assert_eq!((point.measures.mcc, point.ci.specificity, point.measures.f1), (None, None, Some(0.0)));
+        assert_eq!((point.measures.mcc, point.ci.specificity, point.measures.f1), (Some(0.0), None, Some(0.0)));
         assert_eq!(interpolated_sensitivity(&one, 0.5), None);
     }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::roc::Ranked;
+use super::roc::{Ranked, merge};
 
 /// One point of the precision-recall curve; both in [0, 1].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -27,6 +27,17 @@ pub fn average_precision(ranked: &Ranked) -> Option<f64> {
     let area = points(ranked).map(|p| (p.recall - std::mem::replace(&mut last, p.recall)) * p.precision);
     let area = area.sum();
     (ranked.n_pos() > 0).then_some(area)
+}
+
+/// [`average_precision`] of several labels' rows as one list, for micro averages. `None` without positives.
+pub fn pooled_average_precision(labels: &[&Ranked]) -> Option<f64> {
+    let positives: u32 = labels.iter().map(|l| l.n_pos()).sum();
+    let (mut area, mut tp) = (0.0, 0);
+    merge(labels, |cut, _| {
+        area += f64::from(cut.tp - tp) * f64::from(cut.tp) / (f64::from(cut.tp) + f64::from(cut.fp));
+        tp = cut.tp;
+    });
+    (positives > 0).then(|| area / f64::from(positives))
 }
 
 /// Area under the curve by trapezoids, starting at recall 0 and precision 1 as `auc(*precision_recall_curve)` in

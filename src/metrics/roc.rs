@@ -1,5 +1,8 @@
 //! Scores sorted once: the structure that every threshold metric reads.
 
+use std::collections::BinaryHeap;
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 
 /// The counts of calling every `score >= threshold` positive.
@@ -135,6 +138,30 @@ impl Ranked {
         let origin = RocPoint { threshold: f64::INFINITY, fpr: 0.0, tpr: 0.0 };
         let point = |c: &Cut| RocPoint { threshold: c.threshold, fpr: f64::from(c.fp) / n, tpr: f64::from(c.tp) / p };
         std::iter::once(origin).chain(self.cuts.iter().map(point)).collect()
+    }
+}
+
+/// Walks several labels' rows as one sorted list, without making it: for each distinct score from the highest to the
+/// lowest the counts so far, and for each label that has it the places in its [`Ranked::order`].
+pub(super) fn merge(labels: &[&Ranked], mut each: impl FnMut(Cut, &[(usize, Range<usize>)])) {
+    let mut next = vec![0; labels.len()];
+    let key = |label: usize, i: usize| labels[label].cuts.get(i).map(|c| (sortable(c.threshold), label));
+    let mut waiting: BinaryHeap<(u64, usize)> = (0..labels.len()).filter_map(|label| key(label, 0)).collect();
+    let mut sum = Cut { threshold: f64::INFINITY, tp: 0, fp: 0 };
+    let mut places = Vec::with_capacity(labels.len());
+    while let Some(&(highest, _)) = waiting.peek() {
+        places.clear();
+        while let Some((_, label)) = waiting.peek().copied().filter(|(key, _)| *key == highest) {
+            waiting.pop();
+            let cuts = labels[label].cuts();
+            let here = cuts[next[label]];
+            let before = next[label].checked_sub(1).map_or((0, 0), |i| (cuts[i].tp, cuts[i].fp));
+            sum = Cut { threshold: here.threshold, tp: sum.tp + here.tp - before.0, fp: sum.fp + here.fp - before.1 };
+            places.push((label, (before.0 + before.1) as usize..(here.tp + here.fp) as usize));
+            next[label] += 1;
+            waiting.extend(key(label, next[label]));
+        }
+        each(sum, &places);
     }
 }
 

@@ -82,9 +82,7 @@ fn label_of(groups: &[Vec<usize>], label: &Label, aggregate: Aggregate, notes: &
     let truths = label.truths.as_ref().map(|truths| {
         let truth = |rows: &Vec<usize>| {
             differ += usize::from(rows.iter().any(|&row| truths[row] != truths[rows[0]]));
-            let precedence = [Truth::Positive, Truth::Uncertain, Truth::Negative];
-            let any = |wanted: &Truth| rows.iter().any(|&row| truths[row] == *wanted);
-            precedence.into_iter().find(any).unwrap_or(Truth::Unmentioned)
+            rows.iter().map(|&row| truths[row]).max().unwrap_or(Truth::Unmentioned)
         };
         groups.iter().map(truth).collect()
     });

@@ -37,6 +37,21 @@ pub enum Unmentioned {
     Ignore,
 }
 
+impl std::fmt::Display for Policy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let uncertain = match self.uncertain {
+            Uncertain::Ignore => "ignored",
+            Uncertain::Zeros => "as zeros",
+            Uncertain::Ones => "as ones",
+        };
+        let unmentioned = match self.unmentioned {
+            Unmentioned::Zeros => "as zeros",
+            Unmentioned::Ignore => "ignored",
+        };
+        write!(f, "uncertain {uncertain}, unmentioned {unmentioned}")
+    }
+}
+
 impl Policy {
     /// Whether a truth counts as positive; `None` when it is left out.
     pub fn positive(self, truth: Truth) -> Option<bool> {

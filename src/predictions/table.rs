@@ -5,17 +5,18 @@ use std::fmt;
 
 use crate::labels;
 
-/// What the data say of one label of one image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What the data say of one label of one image, ordered by how much it counts where rows of one image or study say
+/// different things: the greatest is what they say together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Truth {
-    /// 0: the finding is absent.
-    Negative,
-    /// 1: the finding is present.
-    Positive,
-    /// -1: the report is uncertain (CheXpert).
-    Uncertain,
     /// Empty: the report does not mention the finding.
     Unmentioned,
+    /// 0: the finding is absent.
+    Negative,
+    /// -1: the report is uncertain (CheXpert).
+    Uncertain,
+    /// 1: the finding is present.
+    Positive,
 }
 
 impl Truth {
@@ -169,4 +170,26 @@ pub(super) fn codes(values: &[String]) -> (Vec<u32>, Vec<&str>) {
         })
     });
     (codes.collect(), distinct)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Truth::{self, *};
+
+    #[test]
+    fn cells() {
+        for (cell, truth) in [
+            ("1", Some(Positive)),
+            ("1.0", Some(Positive)),
+            ("0.0", Some(Negative)),
+            ("-1.0", Some(Uncertain)),
+            ("", Some(Unmentioned)),
+            ("2", None),
+            ("nan", None),
+            ("yes", None),
+        ] {
+            assert_eq!(Truth::parse(cell.as_bytes()), truth, "{cell:?}");
+        }
+        assert!(Unmentioned < Negative && Negative < Uncertain && Uncertain < Positive);
+    }
 }

@@ -90,7 +90,7 @@ fn file_meta(bytes: &[u8]) -> Result<(String, &[u8])> {
     let mut elements = Elements::new(&bytes[132..], Encoding::EXPLICIT);
     let mut transfer_syntax = None;
     while elements.next_group() == Some(0x0002) {
-        if let Some((TRANSFER_SYNTAX, Value::Bytes(uid))) = elements.next()? {
+        if let Some((TRANSFER_SYNTAX, Value::Bytes(uid))) = elements.read()? {
             transfer_syntax = Some(text(uid));
         }
     }
@@ -121,7 +121,7 @@ impl<'a> Dataset<'a> {
     fn read(body: &'a [u8], encoding: Encoding) -> Result<Self> {
         let mut elements = Elements::new(body, encoding);
         let mut values = BTreeMap::new();
-        while let Some((tag, value)) = elements.next()? {
+        while let Some((tag, value)) = elements.read()? {
             if tag.0 == 0x0028 || tag == PIXEL_DATA || tag == SHARED_FUNCTIONAL_GROUPS {
                 values.insert(tag, value);
             }
@@ -257,7 +257,7 @@ impl<'a> Dataset<'a> {
     fn lut(&self, sequence: &[u8], signed: bool) -> Result<Lut> {
         let (mut descriptor, mut data) = (None, None);
         let mut item = first_item(sequence, self.encoding)?;
-        while let Some((tag, Value::Bytes(bytes))) = item.next()? {
+        while let Some((tag, Value::Bytes(bytes))) = item.read()? {
             match tag {
                 LUT_DESCRIPTOR => descriptor = Some(bytes),
                 LUT_DATA => data = Some(bytes),
