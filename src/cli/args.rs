@@ -201,6 +201,31 @@ pub struct Compare {
     pub format: Format,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Unit {
+    Image,
+    Study,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Aggregate {
+    Max,
+    Mean,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Scores {
+    Probability,
+    Rank,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Dialect {
+    Sklearn,
+    Torchmetrics,
+    Proc,
+}
+
 #[derive(Args)]
 pub struct Calibrate {
     /// Tuning predictions, with truths, that the maps are fitted on: a file or a run folder
@@ -242,31 +267,6 @@ pub enum CalibrationMethod {
     Temperature,
     Platt,
     Isotonic,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Unit {
-    Image,
-    Study,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Aggregate {
-    Max,
-    Mean,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Scores {
-    Probability,
-    Rank,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Dialect {
-    Sklearn,
-    Torchmetrics,
-    Proc,
 }
 
 /// What becomes of labels that are neither positive nor negative.

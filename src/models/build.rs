@@ -3,7 +3,7 @@
 use candle_core::{Device, Module, Tensor};
 
 use crate::error::{Error, Result};
-use crate::ops::{Activation, Conv2d, Linear, Padding, ScaleShift, fold, fold_into};
+use crate::ops::{self, Activation, Conv2d, Linear, Padding, ScaleShift, fold, fold_into};
 use crate::weights::Tensors;
 
 /// A named part of a network that runs on its own: where a network can be cut.
@@ -97,7 +97,8 @@ impl Builder<'_> {
     fn conv_of(&self, form: Form, weight: Vec<f32>, bias: Vec<f32>, activation: Activation) -> Result<Conv2d> {
         let weight = self.tensor(weight, &shape(form))?;
         let bias = self.tensor(bias, &[form.outputs])?;
-        Ok(Conv2d { weight, bias, stride: form.stride, padding: form.padding, groups: form.groups, activation })
+        let Form { stride, padding, groups, .. } = form;
+        Conv2d::new(weight, bias, ops::Form { stride, padding, groups, activation }).map_err(fault)
     }
 
     fn fold(&mut self, name: &str, channels: usize) -> Result<(Vec<f64>, Vec<f64>)> {
@@ -109,6 +110,20 @@ impl Builder<'_> {
 
     fn tensor(&self, values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
         Tensor::from_vec(values, shape, self.device).map_err(fault)
+    }
+}
+
+/// `activation(path(x) + residual)`: a residual block whose path ends without an activation.
+pub(super) fn onto(
+    path: &[Conv2d],
+    x: &Tensor,
+    residual: &Tensor,
+    activation: Activation,
+) -> candle_core::Result<Tensor> {
+    match path {
+        [] => ops::add_activation(x, residual, activation),
+        [last] => last.forward_onto(x, residual, activation),
+        [first, rest @ ..] => onto(rest, &first.forward(x)?, residual, activation),
     }
 }
 

@@ -6,7 +6,7 @@ use super::build::{Builder, Form, Stage};
 use super::model::Backbone;
 use crate::cards::model::{Architecture, Options};
 use crate::error::Result;
-use crate::ops::{Activation, Conv2d, ScaleShift, avg_pool_2, max_pool_3};
+use crate::ops::{Activation, Conv2d, DenseBlock, DenseLayer, ScaleShift, avg_pool_2, max_pool_3};
 
 /// Width of a layer's 1x1 convolution, in growths.
 const BOTTLENECK: usize = 4;
@@ -35,7 +35,7 @@ pub(super) fn build(
     for (i, layers) in (1..).zip(&blocks) {
         let name = format!("features.denseblock{i}");
         let block = (1..=*layers)
-            .map(|j| DenseLayer::new(b, &format!("{name}.denselayer{j}"), width + (j - 1) * growth, growth))
+            .map(|j| layer(b, &format!("{name}.denselayer{j}"), width + (j - 1) * growth, growth))
             .collect::<Result<_>>()?;
         stages.push(Stage::new(name, DenseBlock(block)));
         width += layers * growth;
@@ -56,42 +56,14 @@ pub(super) fn build(
 }
 
 /// Norm, 1x1 convolution to four growths, 3x3 convolution to one.
-struct DenseLayer {
-    norm: ScaleShift,
-    squeeze: Conv2d,
-    grow: Conv2d,
-}
-
-impl DenseLayer {
-    fn new(b: &mut Builder, name: &str, inputs: usize, growth: usize) -> Result<Self> {
-        let [norm1, conv1, norm2, conv2] = ["norm1", "conv1", "norm2", "conv2"].map(|part| format!("{name}.{part}"));
-        let width = BOTTLENECK * growth;
-        Ok(Self {
-            norm: b.norm(&norm1, inputs, Activation::Relu)?,
-            squeeze: b.conv_norm(&conv1, &norm2, Form::new(inputs, width, 1), Activation::Relu)?,
-            grow: b.conv(&conv2, Form::new(width, growth, 3))?,
-        })
-    }
-}
-
-/// Layers that each see all feature maps before them and add their own.
-struct DenseBlock(Vec<DenseLayer>);
-
-impl Module for DenseBlock {
-    fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
-        let (n, mut width, h, w) = x.dims4()?;
-        let total = self.0.iter().try_fold(width, |sum, layer| CandleResult::Ok(sum + layer.grow.weight.dim(0)?))?;
-        // The maps of all layers lie in one tensor from the start, which saves copying them for each layer.
-        let maps = Tensor::zeros((n, total, h, w), x.dtype(), x.device())?;
-        maps.slice_set(&x.contiguous()?, 1, 0)?;
-        for layer in &self.0 {
-            let seen = maps.narrow(1, 0, width)?.contiguous()?;
-            let new = layer.grow.forward(&layer.squeeze.forward(&layer.norm.forward(&seen)?)?)?;
-            maps.slice_set(&new, 1, width)?;
-            width += new.dim(1)?;
-        }
-        Ok(maps)
-    }
+fn layer(b: &mut Builder, name: &str, inputs: usize, growth: usize) -> Result<DenseLayer> {
+    let [norm1, conv1, norm2, conv2] = ["norm1", "conv1", "norm2", "conv2"].map(|part| format!("{name}.{part}"));
+    let width = BOTTLENECK * growth;
+    Ok(DenseLayer {
+        norm: b.norm(&norm1, inputs, Activation::Relu)?,
+        squeeze: b.conv_norm(&conv1, &norm2, Form::new(inputs, width, 1), Activation::Relu)?,
+        grow: b.conv(&conv2, Form::new(width, growth, 3))?,
+    })
 }
 
 /// Norm, 1x1 convolution to half the feature maps, half the resolution.

@@ -2,7 +2,7 @@
 
 use candle_core::{Module, Result as CandleResult, Tensor};
 
-use super::build::{Builder, Form, Stage};
+use super::build::{Builder, Form, Stage, onto};
 use super::model::Backbone;
 use crate::cards::model::{Options, Padding};
 use crate::error::Result;
@@ -78,8 +78,10 @@ struct InvertedResidual {
 
 impl Module for InvertedResidual {
     fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
-        let y = self.path.iter().try_fold(x.clone(), |y, conv| conv.forward(&y))?;
-        if self.residual { x + y } else { Ok(y) }
+        match self.residual {
+            true => onto(&self.path, x, x, Activation::Identity),
+            false => self.path.iter().try_fold(x.clone(), |y, conv| conv.forward(&y)),
+        }
     }
 }
 

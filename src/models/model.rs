@@ -33,8 +33,8 @@ pub struct Model {
 impl Model {
     /// Logits `[n, labels]` of the images `[n, channels, h, w]`, both f32 and on the model's device.
     ///
-    /// On the CPU each image goes through on its own, on one thread, and the images are spread over rayon's threads: an
-    /// image's logits have the same bits in any batch and on any number of threads. Other devices take the batch as one.
+    /// On the CPU each image goes through on its own, the images are spread over rayon's threads, and threads without
+    /// an image help with another's: an image's logits have the same bits in any batch and on any number of threads. Other devices take the batch as one.
     /// An empty batch, another number of channels and images too small for the network are errors.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.run(x, |x| self.head.forward(&self.features_of(x)?).map_err(fault))
@@ -64,7 +64,8 @@ impl Model {
             return forward(&x);
         }
         let one = |i| forward(&x.narrow(0, i, 1).map_err(fault)?);
-        let parts = (0..n).into_par_iter().map(one).collect::<Result<Vec<_>>>()?;
+        // Inside the pool also with one image, so that its ops find the threads awake.
+        let parts = rayon::scope(|_| (0..n).into_par_iter().map(one).collect::<Result<Vec<_>>>())?;
         Tensor::cat(&parts, 0).map_err(fault)
     }
 

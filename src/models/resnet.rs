@@ -3,11 +3,11 @@
 
 use candle_core::{Module, Result as CandleResult, Tensor};
 
-use super::build::{Builder, Form, Stage};
+use super::build::{Builder, Form, Stage, onto};
 use super::model::Backbone;
 use crate::cards::model::Architecture;
 use crate::error::Result;
-use crate::ops::{Activation, Conv2d, add_relu, max_pool_3};
+use crate::ops::{Activation, Conv2d, max_pool_3};
 
 /// A ResNet of 18, 34 or 50 layers.
 pub(super) fn build(b: &mut Builder, architecture: Architecture, channels: usize) -> Result<Backbone> {
@@ -70,10 +70,7 @@ impl Residual {
 
 impl Module for Residual {
     fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
-        let y = self.path.iter().try_fold(x.clone(), |y, conv| conv.forward(&y))?;
-        match &self.shortcut {
-            Some(conv) => add_relu(&y, &conv.forward(x)?),
-            None => add_relu(&y, x),
-        }
+        let shortcut = self.shortcut.as_ref().map(|conv| conv.forward(x)).transpose()?;
+        onto(&self.path, x, shortcut.as_ref().unwrap_or(x), Activation::Relu)
     }
 }

@@ -25,12 +25,12 @@ impl Activation {
         }
     }
 
-    /// Replaces every value `v` of `values` by this function of `v + shift`. NaN stays NaN.
-    pub(super) fn in_place(self, values: &mut [f32], shift: f32) {
+    /// The smallest and the largest result. Cutting values off at these is the whole function.
+    pub(super) fn limits(self) -> (f32, f32) {
         match self {
-            Self::Identity => values.iter_mut().for_each(|v| *v += shift),
-            Self::Relu => values.iter_mut().for_each(|v| *v = relu(*v + shift)),
-            Self::Relu6 => values.iter_mut().for_each(|v| *v = (*v + shift).clamp(0.0, 6.0)),
+            Self::Identity => (f32::NEG_INFINITY, f32::INFINITY),
+            Self::Relu => (0.0, f32::INFINITY),
+            Self::Relu6 => (0.0, 6.0),
         }
     }
 
@@ -49,24 +49,25 @@ fn relu(v: f32) -> f32 {
     if v < 0.0 { 0.0 } else { v }
 }
 
-/// `relu(a + b)` of two tensors of one shape: the end of a residual block.
-pub fn add_relu(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    if a.device().is_cpu() { a.apply_op2(b, AddRelu) } else { (a + b)?.relu() }
+/// `activation(a + b)` of two tensors of one shape: the end of a residual block.
+pub fn add_activation(a: &Tensor, b: &Tensor, activation: Activation) -> Result<Tensor> {
+    if a.device().is_cpu() { a.apply_op2(b, Add(activation)) } else { activation.forward(&(a + b)?) }
 }
 
-struct AddRelu;
+struct Add(Activation);
 
-impl CustomOp2 for AddRelu {
+impl CustomOp2 for Add {
     fn name(&self) -> &'static str {
-        "add-relu"
+        "add-activation"
     }
 
     fn cpu_fwd(&self, a: &CpuStorage, la: &Layout, b: &CpuStorage, lb: &Layout) -> Result<(CpuStorage, Shape)> {
         if la.shape() != lb.shape() {
-            bail!("add-relu of {:?} and {:?}", la.shape(), lb.shape());
+            bail!("a sum of {:?} and {:?}", la.shape(), lb.shape());
         }
         let (a, b) = (cpu::values(self.name(), a, la)?, cpu::values(self.name(), b, lb)?);
-        let out: Vec<f32> = a.iter().zip(b).map(|(a, b)| relu(a + b)).collect();
+        let (low, high) = self.0.limits();
+        let out: Vec<f32> = a.iter().zip(b).map(|(a, b)| (a + b).clamp(low, high)).collect();
         Ok((CpuStorage::F32(out), la.shape().clone()))
     }
 }

@@ -1,40 +1,30 @@
 //! Two-dimensional convolution with bias and activation in one op.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use candle_core::{CpuStorage, CustomOp3, Layout, Module, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
 
-use super::kernels::{Matrix, multiply_add};
+use super::geometry::{Axis, Padding, Phases};
+use super::kernels::{Depthwise, Packed, Place, Product, Set};
 use super::{Activation, cpu};
-
-/// How many zeros are put around an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Padding {
-    /// This many on each of the four sides.
-    Sides(usize),
-    /// TensorFlow's `SAME`: the output has `ceil(size / stride)` rows; an odd zero goes to the end.
-    Same,
-}
-
-impl Padding {
-    /// Zeros before and after an axis of `size` values.
-    fn amounts(self, size: usize, kernel: usize, stride: usize) -> (usize, usize) {
-        match self {
-            Self::Sides(n) => (n, n),
-            Self::Same => {
-                let covered = (size.div_ceil(stride).max(1) - 1) * stride + kernel;
-                let total = covered.saturating_sub(size);
-                (total / 2, total - total / 2)
-            }
-        }
-    }
-}
 
 /// `activation(convolution(x) + bias)`.
 #[derive(Debug, Clone)]
 pub struct Conv2d {
     /// `[outputs, inputs / groups, height, width]`.
-    pub weight: Tensor,
+    weight: Tensor,
     /// `[outputs]`.
-    pub bias: Tensor,
+    bias: Tensor,
+    form: Form,
+    /// The weights as the kernels read them; none where they may change, and for depthwise convolutions.
+    packed: Option<Arc<[Packed]>>,
+}
+
+/// What a convolution does besides its weights.
+#[derive(Debug, Clone, Copy)]
+pub struct Form {
     /// Step in both directions.
     pub stride: usize,
     /// Zeros around the image.
@@ -45,81 +35,217 @@ pub struct Conv2d {
     pub activation: Activation,
 }
 
-impl Module for Conv2d {
-    /// `[n, inputs, h, w]` to `[n, outputs, h', w']`. An image smaller than the kernel is an error.
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, inputs, h, w) = x.dims4()?;
-        let (outputs, depth, kh, kw) = self.weight.dims4()?;
-        if self.stride * self.groups == 0
-            || inputs != depth * self.groups
-            || outputs % self.groups != 0
-            || self.bias.dims() != [outputs]
-        {
-            bail!("convolution of {:?} in {} groups over {:?}", self.weight.shape(), self.groups, x.shape());
-        }
-        let plan = Plan {
-            rows: Axis::new(h, kh, self.stride, self.padding)?,
-            columns: Axis::new(w, kw, self.stride, self.padding)?,
-            groups: self.groups,
-            activation: self.activation,
-        };
-        if x.device().is_cpu() { x.apply_op3(&self.weight, &self.bias, plan) } else { self.composed(x, &plan) }
-    }
-}
-
 impl Conv2d {
+    /// From `weight` `[outputs, inputs / groups, height, width]` and `bias` `[outputs]`.
+    pub fn new(weight: Tensor, bias: Tensor, form: Form) -> Result<Self> {
+        let outputs = weight.dim(0)?;
+        if form.stride * form.groups * weight.elem_count() == 0
+            || outputs % form.groups != 0
+            || bias.dims() != [outputs]
+        {
+            let (weight, bias) = (weight.shape(), bias.shape());
+            bail!("a convolution of {weight:?} and {bias:?} in {} groups, stride {}", form.groups, form.stride);
+        }
+        let fixed = weight.device().is_cpu() && !weight.track_op() && !bias.track_op();
+        let pack = |weight: &[f32]| cpu::read(&bias, |bias| Ok(pack(Set::best(), weight, bias, form.groups)));
+        let packed = if fixed && !is_depthwise(&weight, form) { Some(cpu::read(&weight, pack)?.into()) } else { None };
+        Ok(Self { weight, bias, form, packed })
+    }
+
+    /// Channels of the output.
+    pub fn outputs(&self) -> usize {
+        self.weight.dims()[0]
+    }
+
+    /// `activation(convolution(x) + bias + residual)`, for a convolution without an activation of its own; `residual` has
+    /// the shape of the result.
+    pub fn forward_onto(&self, x: &Tensor, residual: &Tensor, activation: Activation) -> Result<Tensor> {
+        let plan = self.plan_of(x)?;
+        let Some(packed) = self.packed.as_ref().filter(|_| !x.track_op() && !residual.track_op()) else {
+            return super::add_activation(&self.forward(x)?, residual, activation);
+        };
+        let shape = plan.output(x.dim(0)?, self.outputs());
+        if residual.dims() != shape {
+            bail!("a residual of {:?} for {shape:?}", residual.shape());
+        }
+        let plan = Plan { activation, ..plan };
+        let mut out = vec![0f32; shape.iter().product()];
+        cpu::read(x, |x| {
+            cpu::read(residual, |residual| {
+                plan.images(packed, x, Some(residual), &mut out);
+                Ok(())
+            })
+        })?;
+        Tensor::from_vec(out, &shape, x.device())
+    }
+
+    /// The weights as the kernels read them, if nothing tracks gradients through them.
+    pub(super) fn packed(&self) -> Option<&[Packed]> {
+        self.packed.as_deref()
+    }
+
+    /// How this convolution goes over images of some channels, rows and columns, which it checks.
+    pub(super) fn plan(&self, (inputs, h, w): (usize, usize, usize)) -> Result<Plan> {
+        let (_, depth, kh, kw) = self.weight.dims4()?;
+        let Form { stride, padding, groups, activation } = self.form;
+        if inputs != depth * groups {
+            bail!("convolution of {:?} in {groups} groups over {inputs} channels", self.weight.shape());
+        }
+        let (rows, columns) = (Axis::new(h, kh, stride, padding)?, Axis::new(w, kw, stride, padding)?);
+        Ok(Plan { rows, columns, groups, activation })
+    }
+
+    fn plan_of(&self, x: &Tensor) -> Result<Plan> {
+        let (_, inputs, h, w) = x.dims4()?;
+        self.plan((inputs, h, w))
+    }
+
     /// The same out of Candle's own ops.
     fn composed(&self, x: &Tensor, plan: &Plan) -> Result<Tensor> {
         let x = x.pad_with_zeros(2, plan.rows.before, plan.rows.after)?;
         let x = x.pad_with_zeros(3, plan.columns.before, plan.columns.after)?;
-        let y = x.conv2d(&self.weight, 0, self.stride, 1, self.groups)?;
-        self.activation.forward(&y.broadcast_add(&self.bias.reshape((1, (), 1, 1))?)?)
+        let y = x.conv2d(&self.weight, 0, self.form.stride, 1, self.form.groups)?;
+        self.form.activation.forward(&y.broadcast_add(&self.bias.reshape((1, (), 1, 1))?)?)
     }
 }
 
-/// One direction of a convolution.
-#[derive(Debug, Clone, Copy)]
-struct Axis {
-    input: usize,
-    kernel: usize,
-    stride: usize,
-    before: usize,
-    after: usize,
-    output: usize,
-}
-
-impl Axis {
-    fn new(input: usize, kernel: usize, stride: usize, padding: Padding) -> Result<Self> {
-        let (before, after) = padding.amounts(input, kernel, stride);
-        let padded = input + before + after;
-        if input == 0 || padded < kernel {
-            bail!("{input} pixels are fewer than the {kernel} of the kernel");
+impl Module for Conv2d {
+    /// `[n, inputs, h, w]` to `[n, outputs, h', w']`. An image smaller than the kernel is an error.
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let plan = self.plan_of(x)?;
+        if !x.device().is_cpu() {
+            return self.composed(x, &plan);
         }
-        Ok(Self { input, kernel, stride, before, after, output: (padded - kernel) / stride + 1 })
-    }
-
-    /// The outputs whose tap `tap` falls on the image, not on the padding.
-    fn inside(&self, tap: usize) -> std::ops::Range<usize> {
-        let first = self.before.saturating_sub(tap).div_ceil(self.stride);
-        let end = (self.input + self.before).saturating_sub(tap).div_ceil(self.stride).min(self.output);
-        first.min(end)..end
-    }
-
-    /// The input that output `o` sees through tap `tap`; `o` must be [`inside`](Self::inside).
-    fn source(&self, o: usize, tap: usize) -> usize {
-        o * self.stride + tap - self.before
+        let depthwise = is_depthwise(&self.weight, self.form);
+        let op = Op { plan, set: Set::best(), packed: self.packed.clone(), depthwise };
+        x.contiguous()?.apply_op3(&self.weight, &self.bias, op)
     }
 }
 
-/// The convolution of one shape, as an op.
-struct Plan {
-    rows: Axis,
-    columns: Axis,
-    groups: usize,
-    activation: Activation,
+/// Whether every output sees one input of its own through a kernel of 3x3.
+fn is_depthwise(weight: &Tensor, form: Form) -> bool {
+    weight.dims() == [form.groups, 1, 3, 3]
 }
 
-impl CustomOp3 for Plan {
+/// The weights of each group.
+fn pack(set: Set, weight: &[f32], bias: &[f32], groups: usize) -> Vec<Packed> {
+    let (weights, outputs) = (weight.len() / groups, bias.len() / groups);
+    weight.chunks_exact(weights).zip(bias.chunks_exact(outputs)).map(|(w, b)| Packed::new(set, w, b)).collect()
+}
+
+/// The convolution of one shape.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    pub rows: Axis,
+    pub columns: Axis,
+    pub groups: usize,
+    pub activation: Activation,
+}
+
+thread_local! {
+    /// The padded plane of a depthwise convolution.
+    static PLANE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Plan {
+    fn output(&self, n: usize, outputs: usize) -> [usize; 4] {
+        [n, outputs, self.rows.output, self.columns.output]
+    }
+
+    fn area_in(&self) -> usize {
+        self.rows.input * self.columns.input
+    }
+
+    fn area_out(&self) -> usize {
+        self.rows.output * self.columns.output
+    }
+
+    /// All images of `x`, one after the other.
+    fn images(&self, packed: &[Packed], x: &[f32], residual: Option<&[f32]>, out: &mut [f32]) {
+        let outputs = packed.iter().map(Packed::outputs).sum::<usize>() * self.area_out();
+        let images = out.len() / outputs;
+        let (x, out) = (x.chunks_exact(x.len() / images), out.chunks_exact_mut(outputs));
+        let place = Place { first: 0, row: self.columns.output, plane: self.area_out() };
+        for (i, (x, out)) in x.zip(out).enumerate() {
+            let residual = residual.map(|r| &r[i * out.len()..][..out.len()]);
+            self.image(packed, x, None, residual, place, out);
+        }
+    }
+
+    /// One image, whose output goes to `place`; `norm` and a ReLU come before a pointwise convolution.
+    pub fn image(
+        &self,
+        packed: &[Packed],
+        x: &[f32],
+        norm: Option<(&[f32], &[f32])>,
+        residual: Option<&[f32]>,
+        place: Place,
+        out: &mut [f32],
+    ) {
+        let (rows, columns) = (&self.rows, &self.columns);
+        let limits = self.activation.limits();
+        let pointwise = rows.is_pointwise() && columns.is_pointwise();
+        // Rows without gaps are one long row.
+        let gapless = pointwise && place.row == columns.output;
+        let size = if gapless { (1, self.area_out()) } else { (rows.output, columns.output) };
+        let row = if gapless { self.area_out() } else { place.row };
+        let mut first = place.first;
+        for (weight, x) in packed.iter().zip(x.chunks_exact(x.len() / self.groups)) {
+            let place = Place { first, row, ..place };
+            if pointwise {
+                let (plane, pitch) = (self.area_in(), size.1);
+                Product { weight, x, plane, taps: &[0], size, pitch, norm, residual, limits, place }.run(out);
+            } else {
+                let phases = Phases::new(*rows, *columns);
+                self.padded(weight, &phases, &phases.of(x), residual, place, out);
+            }
+            first += weight.outputs() * place.plane;
+        }
+    }
+
+    /// One group of an image that is padded already.
+    pub fn padded(
+        &self,
+        weight: &Packed,
+        phases: &Phases,
+        x: &[f32],
+        residual: Option<&[f32]>,
+        place: Place,
+        out: &mut [f32],
+    ) {
+        let &Phases { plane, pitch, ref taps, .. } = phases;
+        let (size, limits) = ((self.rows.output, self.columns.output), self.activation.limits());
+        Product { weight, x, plane, taps, size, pitch, norm: None, residual, limits, place }.run(out);
+    }
+
+    /// All images of a depthwise convolution.
+    fn depthwise(&self, set: Set, weight: &[f32], bias: &[f32], x: &[f32], out: &mut [f32]) {
+        let phases = Phases::new(self.rows, self.columns);
+        let (taps, limits) = (&phases.taps[..], self.activation.limits());
+        let weight = weight.as_chunks::<9>().0;
+        let planes = x.par_chunks_exact(self.area_in()).zip(out.par_chunks_exact_mut(self.area_out()));
+        planes.enumerate().with_min_len(2).for_each(|(i, (x, out))| {
+            PLANE.with_borrow_mut(|padded| {
+                padded.clear();
+                padded.resize(phases.room(1), 0.0);
+                phases.fill(x, &mut padded[..phases.plane]);
+                let (weight, bias) = (&weight[i % weight.len()], bias[i % bias.len()]);
+                let depthwise = Depthwise { weight, bias, x: padded, taps, pitch: phases.pitch, limits };
+                depthwise.run(set, self.columns.output, out);
+            });
+        });
+    }
+}
+
+/// A plan with the weights if they are packed already.
+struct Op {
+    plan: Plan,
+    set: Set,
+    packed: Option<Arc<[Packed]>>,
+    depthwise: bool,
+}
+
+impl CustomOp3 for Op {
     fn name(&self) -> &'static str {
         "conv2d-bias-activation"
     }
@@ -133,184 +259,97 @@ impl CustomOp3 for Plan {
         bias: &CpuStorage,
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let [n, inputs, ..] = cpu::shape(lx)?;
-        let [outputs, depth, ..] = cpu::shape(lw)?;
+        let [n, ..] = cpu::shape(lx)?;
         let x = cpu::values(self.name(), x, lx)?;
-        let weight = cpu::values(self.name(), weight, lw)?;
-        let bias = cpu::values(self.name(), bias, lb)?;
-        let area_in = self.rows.input * self.columns.input;
-        let area_out = self.rows.output * self.columns.output;
-        let mut out = vec![0f32; n * outputs * area_out];
-        let small = [self.rows, self.columns].iter().all(|a| a.kernel == 3 && a.stride <= 2);
-        let depthwise = depth == 1 && self.groups > 1 && small;
-        let mut padded = Vec::new();
-        // Each group of each image is a convolution of its own.
-        let per_group = outputs / self.groups;
-        let sources = x.chunks_exact(inputs / self.groups * area_in);
-        for (i, (x, out)) in sources.zip(out.chunks_exact_mut(per_group * area_out)).enumerate() {
-            let first = i % self.groups * per_group;
-            let bias = &bias[first..first + per_group];
-            let taps = depth * self.rows.kernel * self.columns.kernel;
-            let weight = &weight[first * taps..(first + per_group) * taps];
-            if depthwise {
-                self.direct(x, weight, bias, out, &mut padded);
-            } else {
-                self.as_product(x, weight, bias, out);
-            }
+        let shape = self.plan.output(n, lb.shape().elem_count());
+        let mut out = vec![0f32; shape.iter().product()];
+        let (weight, bias) = (cpu::values(self.name(), weight, lw)?, cpu::values(self.name(), bias, lb)?);
+        match &self.packed {
+            Some(packed) => self.plan.images(packed, x, None, &mut out),
+            None if self.depthwise => self.plan.depthwise(self.set, weight, bias, x, &mut out),
+            None => self.plan.images(&pack(self.set, weight, bias, self.plan.groups), x, None, &mut out),
         }
-        Ok((CpuStorage::F32(out), Shape::from((n, outputs, self.rows.output, self.columns.output))))
-    }
-}
-
-/// Values of the unrolled image worked on at a time: what stays in a second-level cache.
-const TILE: usize = 128 * 1024;
-
-impl Plan {
-    /// One image and group with a single input channel and kernels of 3x3 in steps of 1 or 2, as in depthwise convolutions.
-    fn direct(&self, x: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32], padded: &mut Vec<f32>) {
-        let (rows, columns) = (&self.rows, &self.columns);
-        let width = columns.input + columns.before + columns.after;
-        // The zeros around the image stay from one call to the next; only the image is replaced.
-        padded.resize(width * (rows.input + rows.before + rows.after), 0.0);
-        for (line, source) in padded.chunks_exact_mut(width).skip(rows.before).zip(x.chunks_exact(columns.input)) {
-            line[columns.before..][..columns.input].copy_from_slice(source);
-        }
-        let planes = out.chunks_exact_mut(rows.output * columns.output);
-        for ((out, taps), bias) in planes.zip(weight.as_chunks::<9>().0).zip(bias) {
-            for (y, out) in out.chunks_exact_mut(columns.output).enumerate() {
-                let lines = [0, 1, 2].map(|i| &padded[(y * rows.stride + i) * width..][..width]);
-                match columns.stride {
-                    1 => line_of_3x3::<1>(out, lines, taps),
-                    _ => line_of_3x3::<2>(out, lines, taps),
-                }
-                self.activation.in_place(out, *bias);
-            }
-        }
-    }
-
-    /// One image and group as a matrix product of the weights and the unrolled image, some rows at a time.
-    fn as_product(&self, x: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
-        let (rows, columns) = (&self.rows, &self.columns);
-        let area = rows.output * columns.output;
-        let depth = weight.len() / bias.len();
-        let weight = Matrix { data: weight, rows: bias.len(), columns: depth, stride: depth };
-        let pointwise = [rows, columns].iter().all(|a| (a.kernel, a.stride, a.before + a.after) == (1, 1, 0));
-        if pointwise {
-            multiply_add(out, area, weight, Matrix { data: x, rows: depth, columns: area, stride: area });
-        } else {
-            let height = (TILE / (depth * columns.output)).clamp(1, rows.output);
-            let mut unrolled = vec![0f32; depth * height * columns.output];
-            for top in (0..rows.output).step_by(height) {
-                let height = height.min(rows.output - top);
-                let width = height * columns.output;
-                self.unroll(x, top, height, &mut unrolled[..depth * width]);
-                let b = Matrix { data: &unrolled, rows: depth, columns: width, stride: width };
-                multiply_add(&mut out[top * columns.output..], area, weight, b);
-            }
-        }
-        for (out, bias) in out.chunks_exact_mut(area).zip(bias) {
-            self.activation.in_place(out, *bias);
-        }
-    }
-
-    /// Writes, for each channel and tap, the pixels that the `height` output rows from `top` see through it.
-    fn unroll(&self, x: &[f32], top: usize, height: usize, unrolled: &mut [f32]) {
-        let (rows, columns) = (&self.rows, &self.columns);
-        let mut lines = unrolled.chunks_exact_mut(columns.output);
-        for plane in x.chunks_exact(rows.input * columns.input) {
-            for ky in 0..rows.kernel {
-                let inside_rows = rows.inside(ky);
-                for kx in 0..columns.kernel {
-                    let inside = columns.inside(kx);
-                    for (oy, line) in (top..top + height).zip(&mut lines) {
-                        if !inside_rows.contains(&oy) || inside.is_empty() {
-                            line.fill(0.0);
-                            continue;
-                        }
-                        let source = &plane[rows.source(oy, ky) * columns.input..][..columns.input];
-                        let source = &source[columns.source(inside.start, kx)..];
-                        line[..inside.start].fill(0.0);
-                        line[inside.end..].fill(0.0);
-                        let line = &mut line[inside.clone()];
-                        if columns.stride == 1 {
-                            line.copy_from_slice(&source[..line.len()]);
-                        } else {
-                            let source = source.iter().step_by(columns.stride);
-                            line.iter_mut().zip(source).for_each(|(l, s)| *l = *s);
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// One output line of a 3x3 convolution, from the three lines that it sees.
-fn line_of_3x3<const STRIDE: usize>(out: &mut [f32], lines: [&[f32]; 3], taps: &[f32; 9]) {
-    let [a, b, c] = lines.map(|line| &line[..(out.len() - 1) * STRIDE + 3]);
-    for (i, out) in out.iter_mut().enumerate() {
-        let row = |line: &[f32], t: usize| {
-            line[i * STRIDE] * taps[t] + line[i * STRIDE + 1] * taps[t + 1] + line[i * STRIDE + 2] * taps[t + 2]
-        };
-        *out = row(a, 0) + row(b, 3) + row(c, 6);
+        Ok((CpuStorage::F32(out), Shape::from(shape.to_vec())))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
+    use candle_core::{DType, Device};
     use proptest::prelude::*;
 
     #[test]
-    fn same_puts_the_odd_zero_last() {
-        assert_eq!(Padding::Same.amounts(224, 3, 2), (0, 1));
-        assert_eq!(Padding::Same.amounts(225, 3, 2), (1, 1));
-        assert_eq!(Padding::Same.amounts(7, 3, 1), (1, 1));
-        assert_eq!(Padding::Same.amounts(1, 3, 2), (1, 1));
+    fn too_small_an_image_is_an_error() {
+        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+        let form = Form { stride: 1, padding: Padding::Sides(0), groups: 1, activation: Activation::Identity };
+        let conv = Conv2d::new(zeros(&[1, 1, 3, 3]), zeros(&[1]), form).unwrap();
+        assert!(conv.forward(&zeros(&[1, 1, 2, 5])).unwrap_err().to_string().contains("2 pixels are fewer"));
     }
 
-    #[test]
-    fn too_small_an_image_is_an_error() {
-        let conv = Conv2d {
-            weight: Tensor::zeros((1, 1, 3, 3), candle_core::DType::F32, &Device::Cpu).unwrap(),
-            bias: Tensor::zeros(1, candle_core::DType::F32, &Device::Cpu).unwrap(),
-            stride: 1,
-            padding: Padding::Sides(0),
-            groups: 1,
-            activation: Activation::Identity,
-        };
-        let x = Tensor::zeros((1, 1, 2, 5), candle_core::DType::F32, &Device::Cpu).unwrap();
-        assert!(conv.forward(&x).unwrap_err().to_string().contains("2 pixels are fewer"));
+    /// The definition, in double precision.
+    fn reference(plan: &Plan, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f64> {
+        let (rows, columns) = (&plan.rows, &plan.columns);
+        let depth = weight.len() / bias.len() / (rows.kernel * columns.kernel);
+        let (inputs, per_group) = (depth * plan.groups, bias.len() / plan.groups);
+        let mut out = Vec::new();
+        for image in x.chunks_exact(inputs * plan.area_in()) {
+            for (o, bias) in bias.iter().enumerate() {
+                for (oy, ox) in (0..rows.output).flat_map(|y| (0..columns.output).map(move |x| (y, x))) {
+                    let mut sum = f64::from(*bias);
+                    for (c, ky, kx) in (0..depth)
+                        .flat_map(|c| (0..rows.kernel).flat_map(move |y| (0..columns.kernel).map(move |x| (c, y, x))))
+                    {
+                        let y = (oy * rows.stride + ky).checked_sub(rows.before).filter(|y| *y < rows.input);
+                        let x = (ox * columns.stride + kx).checked_sub(columns.before).filter(|x| *x < columns.input);
+                        if let (Some(y), Some(x)) = (y, x) {
+                            let value = image[((o / per_group * depth + c) * rows.input + y) * columns.input + x];
+                            let tap = ((o * depth + c) * rows.kernel + ky) * columns.kernel + kx;
+                            sum += f64::from(value) * f64::from(weight[tap]);
+                        }
+                    }
+                    let (low, high) = plan.activation.limits();
+                    out.push(sum.clamp(low.into(), high.into()));
+                }
+            }
+        }
+        out
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(256))]
         #[test]
-        fn equals_candles_own(
-            (n, groups, depth, per_group) in (1usize..3, 1usize..4, 1usize..5, 1usize..4),
-            (h, w, kernel, stride, padding) in (4usize..20, 4usize..20, 1usize..5, 1usize..4, 0usize..5),
+        fn every_set_equals_the_definition(
+            (n, groups, depth, per_group) in (1usize..3, 1usize..4, 1usize..5, 1usize..20),
+            (h, w, kh, kw) in (4usize..40, 4usize..40, 1usize..5, 1usize..5),
+            (stride, padding, single) in (1usize..4, 0usize..5, any::<bool>()),
         ) {
-            let device = &Device::Cpu;
-            let conv = Conv2d {
-                weight: Tensor::rand(-1f32, 1.0, (groups * per_group, depth, kernel, kernel), device).unwrap(),
-                bias: Tensor::rand(-1f32, 1.0, groups * per_group, device).unwrap(),
-                stride,
-                padding: if padding == 4 { Padding::Same } else { Padding::Sides(padding) },
+            let (depth, per_group) = if single { (1, 1) } else { (depth, per_group) };
+            let padding = if padding == 4 { Padding::Same } else { Padding::Sides(padding) };
+            let plan = Plan {
+                rows: Axis::new(h, kh, stride, padding).unwrap(),
+                columns: Axis::new(w, kw, stride, padding).unwrap(),
                 groups,
                 activation: [Activation::Identity, Activation::Relu, Activation::Relu6][h % 3],
             };
-            let x = Tensor::rand(-1f32, 1.0, (n, groups * depth, h, w), device).unwrap();
-            let plan = Plan {
-                rows: Axis::new(h, kernel, stride, conv.padding).unwrap(),
-                columns: Axis::new(w, kernel, stride, conv.padding).unwrap(),
-                groups,
-                activation: conv.activation,
-            };
-            let (a, b) = (conv.forward(&x).unwrap(), conv.composed(&x, &plan).unwrap());
-            prop_assert_eq!(a.dims(), b.dims());
-            let worst = (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
-            prop_assert!(worst < 1e-4, "{}", worst);
+            let tensor = |shape: &[usize]| Tensor::rand(-1f32, 1.0, shape, &Device::Cpu).unwrap();
+            let flat = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let x = tensor(&[n, groups * depth, h, w]);
+            let (weight, bias) = (tensor(&[groups * per_group, depth, kh, kw]), tensor(&[groups * per_group]));
+            let expected = reference(&plan, &flat(&x), &flat(&weight), &flat(&bias));
+            let form = Form { stride, padding, groups, activation: plan.activation };
+            let depthwise = is_depthwise(&weight, form);
+            for set in Set::available() {
+                let y = x.apply_op3(&weight, &bias, Op { plan, set, packed: None, depthwise }).unwrap();
+                prop_assert_eq!(y.dims(), plan.output(n, groups * per_group));
+                for (y, e) in flat(&y).iter().zip(&expected) {
+                    prop_assert!((f64::from(*y) - e).abs() < 1e-4, "{:?}: {} for {}", set, y, e);
+                }
+            }
+            let conv = Conv2d::new(weight, bias, form).unwrap();
+            let ours = conv.forward(&x).unwrap();
+            let off = (&ours - conv.composed(&x, &plan).unwrap()).unwrap();
+            prop_assert!(off.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-4);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{Module, Result, Tensor};
 
-use super::{Activation, Conv2d, Padding};
+use super::{Activation, Conv2d, Form, Padding};
 
 /// `activation(x * weight^T + bias)`.
 #[derive(Debug, Clone)]
@@ -13,7 +13,8 @@ impl Linear {
     pub fn new(weight: &Tensor, bias: Tensor, activation: Activation) -> Result<Self> {
         let (outputs, inputs) = weight.dims2()?;
         let weight = weight.reshape((outputs, inputs, 1, 1))?;
-        Ok(Self(Conv2d { weight, bias, stride: 1, padding: Padding::Sides(0), groups: 1, activation }))
+        let form = Form { stride: 1, padding: Padding::Sides(0), groups: 1, activation };
+        Ok(Self(Conv2d::new(weight, bias, form)?))
     }
 }
 

@@ -6,13 +6,17 @@
 mod activation;
 mod conv;
 mod cpu;
+mod dense_block;
+mod geometry;
 mod kernels;
 mod linear;
 mod norm;
 mod pool;
 
-pub use activation::{Activation, add_relu};
-pub use conv::{Conv2d, Padding};
+pub use activation::{Activation, add_activation};
+pub use conv::{Conv2d, Form};
+pub use dense_block::{DenseBlock, DenseLayer};
+pub use geometry::Padding;
 pub use linear::Linear;
 pub use norm::{ScaleShift, fold, fold_into};
 pub use pool::{avg_pool_2, global_average, max_pool_3};

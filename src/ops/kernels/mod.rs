@@ -1,5 +1,11 @@
 //! Inner loops. The only place of the crate's arithmetic with `unsafe`.
 
-mod gemm;
+mod depthwise;
+mod product;
+mod set;
+mod shared;
+mod vector;
 
-pub(super) use gemm::{Matrix, multiply_add};
+pub(super) use depthwise::Depthwise;
+pub(super) use product::{Packed, Place, Product, SLACK};
+pub(super) use set::Set;

@@ -1,0 +1,228 @@
+"""Our time per image beside OpenVINO's, ONNX Runtime's and PyTorch's, on the same two cores.
+
+    python3 benches/peers.py [--rounds 9] [--cores 0,1] [--models densenet121,resnet18] [--batches 1,16]
+
+Makes a virtual environment in target/peers, builds `benches/peer.rs`, gives all of them the same weights and input by
+formula, checks that their logits agree, and lets them take turns: every round each program runs each case for about a
+second while the others wait. Prints medians in milliseconds an image, the ratios of ours to theirs, and peak memory.
+All compute in f32: OpenVINO, which would choose bf16 where the processor has it, is told so.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+HOME = ROOT / "target" / "peers"
+PACKAGES = ["numpy", "onnx", "onnxruntime==1.31.*", "openvino==2026.4.*", "torch==2.15.*", "torchvision"]
+CLASSES = {"densenet121": 14, "resnet18": 1, "mobilenet_v2": 2}
+PEERS = ["openvino", "onnxruntime", "pytorch"]
+# Largest difference of logits, as a fraction of the largest logit.
+AGREEMENT = 1e-4
+
+
+def formula(name, shape):
+    """The values of a tensor: SplitMix64 from the FNV-1a hash of its name, scaled by what the name says it is."""
+    import numpy as np
+
+    state = 0xCBF29CE484222325
+    for byte in f"1/{name}".encode():
+        state = (state ^ byte) * 0x100000001B3 % 2**64
+    count = int(np.prod(shape))
+    with np.errstate(over="ignore"):
+        z = np.uint64(state) + np.uint64(0x9E3779B97F4A7C15) * np.arange(1, count + 1, dtype=np.uint64)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z ^= z >> np.uint64(31)
+    u = (z >> np.uint64(40)).astype(np.float64) / 2**24
+    if name.endswith(("running_mean", "bias")):
+        values = 0.1 * (2 * u - 1)
+    elif name.endswith("running_var") or (name.endswith("weight") and len(shape) == 1):
+        values = 0.75 + 0.5 * u
+    elif name.endswith("weight"):
+        values = np.sqrt(6 / np.prod(shape[1:])) * (2 * u - 1)
+    else:
+        values = 4 * u - 2
+    return values.astype(np.float32).reshape(shape)
+
+
+def network(name):
+    """torchvision's network with weights by formula."""
+    import torch
+    import torchvision
+
+    model = getattr(torchvision.models, name)(weights=None, num_classes=CLASSES[name])
+    state = model.state_dict()
+    for key, value in state.items():
+        if not key.endswith("num_batches_tracked"):
+            state[key] = torch.from_numpy(formula(key, tuple(value.shape)))
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def export(name):
+    """The network as an ONNX file."""
+    import torch
+
+    path = HOME / f"{name}.onnx"
+    axes = {"input": {0: "n"}, "logits": {0: "n"}}
+    example = torch.from_numpy(formula("input", (1, 3, 224, 224)))
+    torch.onnx.export(
+        network(name), example, str(path), opset_version=17, dynamo=False, input_names=["input"],
+        output_names=["logits"], dynamic_axes=axes,
+    )
+
+
+def runner(peer, name, x, threads):
+    """A function that runs `name` over `x` in `peer` and gives its logits."""
+    path = str(HOME / f"{name}.onnx")
+    if peer == "openvino":
+        import openvino
+
+        core = openvino.Core()
+        graph = core.read_model(path)
+        graph.reshape(list(x.shape))
+        options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+        request = core.compile_model(graph, "CPU", options).create_infer_request()
+        return lambda: request.infer({0: x}, share_inputs=True)[0]
+    if peer == "onnxruntime":
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return lambda: session.run(None, {"input": x})[0]
+    import torch
+
+    torch.set_num_threads(threads)
+    model = network(name).to(memory_format=torch.channels_last)
+    tensor = torch.from_numpy(x).to(memory_format=torch.channels_last)
+
+    def run():
+        with torch.inference_mode():
+            return model(tensor).numpy()
+
+    return run
+
+
+def serve(peer, name, batch, threads):
+    """Prints the logits, then answers each number of runs on stdin with a line of milliseconds."""
+    run = runner(peer, name, formula("input", (batch, 3, 224, 224)), threads)
+    print(json.dumps([float(v) for v in run().ravel()]), flush=True)
+    for line in sys.stdin:
+        times = []
+        for _ in range(int(line)):
+            start = time.perf_counter()
+            run()
+            times.append((time.perf_counter() - start) * 1e3)
+        print(json.dumps(times), flush=True)
+
+
+class Program:
+    """A child process that speaks as `serve` does."""
+
+    def __init__(self, command, environment):
+        self.child = subprocess.Popen(
+            command, env=os.environ | environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self.logits = json.loads(self.child.stdout.readline())
+        self.times = []
+
+    def run(self, count):
+        self.child.stdin.write(f"{count}\n")
+        self.child.stdin.flush()
+        return json.loads(self.child.stdout.readline())
+
+    def end(self):
+        """Ends the process; its peak memory in MB."""
+        status = Path(f"/proc/{self.child.pid}/status").read_text()
+        peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+        self.child.stdin.close()
+        self.child.wait()
+        return peak / 1024
+
+
+def ours():
+    """Builds the benchmark and gives its path."""
+    command = ["cargo", "build", "--release", "--bench", "peer", "--message-format=json"]
+    lines = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    paths = [json.loads(line).get("executable") for line in lines if '"name":"peer"' in line]
+    return next(path for path in paths if path)
+
+
+def compare(name, batch, rounds, threads, binary):
+    """Runs one case and prints its line; whether it agreed."""
+    programs = {"ours": Program([binary, name, str(batch)], {"RAYON_NUM_THREADS": str(threads)})}
+    for peer in PEERS:
+        command = [sys.executable, __file__, "--serve", peer, name, str(batch), str(threads)]
+        programs[peer] = Program(command, {"OMP_NUM_THREADS": str(threads)})
+    scale = max(abs(v) for v in programs["pytorch"].logits)
+    reference = programs["pytorch"].logits
+    off = {
+        who: max(abs(a - b) for a, b in zip(program.logits, reference, strict=True)) / scale
+        for who, program in programs.items()
+    }
+    counts = {}
+    for who, program in programs.items():
+        one = statistics.median(program.run(3))
+        counts[who] = max(1, round(1000 / one))
+    for _ in range(rounds):
+        for who, program in programs.items():
+            time.sleep(0.1)
+            program.times.extend(program.run(counts[who]))
+    median = {who: statistics.median(program.times) / batch for who, program in programs.items()}
+    best = {who: min(program.times) / batch for who, program in programs.items()}
+    peak = {who: program.end() for who, program in programs.items()}
+    fastest = min(median["openvino"], median["onnxruntime"])
+    cells = [f"{median[who]:.2f} ({best[who]:.2f})" for who in programs]
+    ratios = [f"{median['ours'] / fastest:.2f}", f"{median['ours'] / median['pytorch']:.2f}"]
+    memory = [f"{peak[who]:.0f}" for who in programs]
+    print("| " + " | ".join([name, str(batch), *cells, *ratios, " / ".join(memory)]) + " |", flush=True)
+    for who, distance in off.items():
+        if distance > AGREEMENT:
+            print(f"{who}'s logits are off PyTorch's by {distance:.1e} of the largest", file=sys.stderr)
+    return max(off.values()) <= AGREEMENT
+
+
+def main():
+    if sys.argv[1:2] == ["--serve"]:
+        peer, name, batch, threads = sys.argv[2:]
+        return serve(peer, name, int(batch), int(threads))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--cores", default="0,1")
+    parser.add_argument("--models", default=",".join(CLASSES))
+    parser.add_argument("--batches", default="1,16")
+    options = parser.parse_args()
+    python = HOME / "bin" / "python"
+    if Path(sys.prefix) != HOME:
+        if not (HOME / "ready").exists():
+            subprocess.run([sys.executable, "-m", "venv", HOME], check=True)
+            subprocess.run([python, "-m", "pip", "install", "-q", *PACKAGES], check=True)
+            (HOME / "ready").touch()
+        os.execv(python, [python, *sys.argv])
+    binary = ours()
+    cores = {int(core) for core in options.cores.split(",")}
+    os.sched_setaffinity(0, cores)
+    for name in options.models.split(","):
+        if not (HOME / f"{name}.onnx").exists():
+            export(name)
+    print(f"{time.strftime('%Y-%m-%d %H:%M')}, load {os.getloadavg()[0]:.1f}, cores {options.cores}, {options.rounds} rounds")
+    print("ms an image: median (best). Ratios of medians: ours to the faster of OpenVINO and ONNX Runtime, to PyTorch.\n")
+    print("| network | batch | ours | OpenVINO | ONNX Runtime | PyTorch | ours / fastest | ours / PyTorch | peak MB |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    agreed = [
+        compare(name, int(batch), options.rounds, len(cores), binary)
+        for name in options.models.split(",")
+        for batch in options.batches.split(",")
+    ]
+    sys.exit(0 if all(agreed) else 1)
+
+
+if __name__ == "__main__":
+    main()
