@@ -20,6 +20,10 @@ lint:
 bench:
     cargo bench
 
+# How often the intervals of the AUROC hold: the table of docs/coverage.md
+coverage:
+    cargo run --release --example coverage
+
 # Take over changed snapshots after looking at them
 snapshots:
     INSTA_UPDATE=always cargo test --release

@@ -8,6 +8,9 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
+/// How the names of files that are being written begin.
+const UNFINISHED: &str = ".roentgen-";
+
 /// Writes `path` so that a reader, and a machine that stops midway, sees the old file or the new one and nothing
 /// between: into a temporary file beside it, flushed to the disk, then renamed.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -16,13 +19,27 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         _ => Path::new("."),
     };
     let put = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".roentgen-").permissions(permissions()).tempfile_in(folder)?;
+        let mut file = tempfile::Builder::new().prefix(UNFINISHED).permissions(permissions()).tempfile_in(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|e| e.error)?;
         File::open(folder)?.sync_all()
     };
     put().map_err(|e| Error::io(path, e))
+}
+
+/// Removes what a process that was killed inside [`write`] left in `folder`.
+pub fn remove_unfinished(folder: &Path) -> Result<()> {
+    let remove = || -> std::io::Result<()> {
+        for entry in folder.read_dir()? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    remove().map_err(|e| Error::io(folder, e))
 }
 
 /// What a newly made file usually has; the umask takes away from it.
@@ -69,5 +86,8 @@ mod tests {
         assert_eq!(sha256_of(&path).unwrap(), sha256(b"two"));
         assert_eq!(sha256(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert!(write(&folder.path().join("no/such/a.txt"), b"").is_err());
+        std::fs::write(folder.path().join(".roentgen-x1"), b"half").unwrap();
+        remove_unfinished(folder.path()).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

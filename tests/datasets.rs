@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use roentgen::cards::dataset::DatasetCard;
 use roentgen::data::{Dataset, Sample, Source, load};

@@ -1,7 +1,7 @@
 //! Decoding, resampling and preprocessing against Pillow, and damaged files.
 
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use image::{DynamicImage, ImageBuffer, ImageFormat};
 use proptest::prelude::*;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
 use roentgen::metrics::auroc::{Placements, auroc_delong};

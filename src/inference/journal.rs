@@ -5,7 +5,7 @@
 //! is cut off on resume. Logits are written as the shortest decimal that reads back as the same `f32`, so a resumed run
 //! ends with the same bytes as one that was never stopped.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -53,6 +53,7 @@ impl Journal {
     /// Starts the journal of the run that `run` identifies (a hash of everything that decides its outcome).
     pub fn create(path: &Path, run: &str) -> Result<Self> {
         let file = File::create_new(path).map_err(|e| Error::io(path, e))?;
+        lock(&file, path)?;
         let mut journal = Self { path: path.to_owned(), file, synced: Instant::now() };
         journal.write(&line(&Header { run: run.to_owned() }))?;
         journal.sync()?;
@@ -64,6 +65,7 @@ impl Journal {
     pub fn resume(path: &Path, run: &str) -> Result<(Self, Vec<Outcome>)> {
         let open = |path: &Path| OpenOptions::new().read(true).write(true).open(path);
         let mut file = open(path).map_err(|e| Error::io(path, e))?;
+        lock(&file, path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|e| Error::io(path, e))?;
 
@@ -115,6 +117,17 @@ impl Journal {
 
     fn write(&mut self, text: &str) -> Result<()> {
         self.file.write_all(text.as_bytes()).map_err(|e| Error::io(&self.path, e))
+    }
+}
+
+/// Takes the journal for this process alone; the lock goes with the process, however it ends.
+fn lock(file: &File, path: &Path) -> Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(Error::new("another roentgen is writing this run")
+            .at(path.display())
+            .mend("wait for it, or choose another --out")),
+        Err(TryLockError::Error(e)) => Err(Error::io(path, e)),
     }
 }
 
@@ -192,5 +205,9 @@ mod tests {
         drop(Journal::create(&path, "run-1").unwrap());
         assert!(Journal::resume(&path, "run-2").err().unwrap().to_string().contains("other cards"));
         assert!(Journal::create(&path, "run-1").is_err());
+        let writing = Journal::resume(&path, "run-1").unwrap();
+        assert!(Journal::resume(&path, "run-1").err().unwrap().to_string().contains("another roentgen"));
+        drop(writing);
+        assert!(Journal::resume(&path, "run-1").is_ok());
     }
 }

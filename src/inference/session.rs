@@ -93,7 +93,9 @@ impl Session {
         let (folder, fingerprint) = (&plan.folder, description.fingerprint()?);
         let begun = folder.journal().exists();
         let (journal, kept) = if begun && plan.resume {
-            Journal::resume(&folder.journal(), &fingerprint)?
+            let resumed = Journal::resume(&folder.journal(), &fingerprint)?;
+            files::remove_unfinished(folder.path())?;
+            resumed
         } else if begun {
             return Err(Error::usage("there is an unfinished run in it")
                 .at(folder.path().display())

@@ -185,7 +185,7 @@ impl Placements {
     }
 
     /// The AUROC with its interval on the logit scale, at 95%, by the t distribution: with the normal's 1.96 it
-    /// covers 92.5% at AUROC 0.95 and 50 positives, with t 94.7% (examples/coverage.rs).
+    /// covers 92.4% at AUROC 0.95 and 50 positives, with t 94.5% (docs/coverage.md).
     ///
     /// Where the classes separate completely (AUROC 0 or 1, SE 0) the logit is infinite. There the exact binomial
     /// bound stands in: k disjoint pairs of a positive and a negative patient are all ordered alike, so the other end

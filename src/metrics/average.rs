@@ -72,6 +72,7 @@ pub fn weighted_draws(labels: &[Draws], weights: &[f64], pick: impl Fn(&Draws) -
 mod tests {
     use super::super::roc::Ranked;
     use super::*;
+    use crate::metrics::roc::Ranked;
     use proptest::prelude::*;
 
     fn placements(y: &[bool], s: &[f64], ids: &[u32]) -> Option<Placements> {

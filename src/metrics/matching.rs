@@ -195,7 +195,8 @@ mod tests {
     #[test]
     fn the_policy_that_gives_the_number_is_found() {
         use Truth::{Negative, Positive};
-        let table = table(vec![Positive, Negative, Truth::Uncertain, Positive, Negative], vec![0.9, 0.2, 0.1, 0.4, 0.5]);
+        let table =
+            table(vec![Positive, Negative, Truth::Uncertain, Positive, Negative], vec![0.9, 0.2, 0.1, 0.4, 0.5]);
         let found = matches(&table, "0.8333".parse().unwrap(), &Settings::default()).unwrap();
         let auroc: Vec<_> = found.iter().filter(|m| m.label == "Edema" && m.metric == "auroc").collect();
         assert_eq!(auroc.len(), 1);
