@@ -70,7 +70,6 @@ pub fn weighted_draws(labels: &[Draws], weights: &[f64], pick: impl Fn(&Draws) -
 
 #[cfg(test)]
 mod tests {
-    use super::super::roc::Ranked;
     use super::*;
     use crate::metrics::roc::Ranked;
     use proptest::prelude::*;
