@@ -18,7 +18,11 @@ lint:
 
 # The benchmarks in benches/
 bench:
-    cargo bench
+    cargo bench --bench metrics --bench models
+
+# Beside OpenVINO, ONNX Runtime and PyTorch (downloads them; minutes)
+bench-peers *ARGS:
+    python3 benches/peers.py {{ARGS}}
 
 # How often the intervals of the AUROC hold: the table of docs/coverage.md
 coverage:

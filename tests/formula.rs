@@ -42,6 +42,7 @@ pub fn weights(shapes: &[Shape]) -> Tensors {
     tensors
 }
 
+#[allow(dead_code, reason = "the benchmarks that include this file count nothing")]
 /// Trainable values, as `sum(p.numel() for p in model.parameters())` counts them.
 pub fn parameters(shapes: &[Shape]) -> usize {
     shapes.iter().filter(|(name, _)| !name.contains("running_")).map(|(_, s)| s.iter().product::<usize>()).sum()

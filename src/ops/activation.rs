@@ -34,19 +34,14 @@ impl Activation {
         }
     }
 
-    /// Adds to `out` this function of `v * scale + shift` for every `v` of `values`. NaN stays NaN.
-    pub(super) fn append(self, out: &mut Vec<f32>, values: &[f32], scale: f32, shift: f32) {
-        let values = values.iter().map(|v| v * scale + shift);
-        match self {
-            Self::Identity => out.extend(values),
-            Self::Relu => out.extend(values.map(relu)),
-            Self::Relu6 => out.extend(values.map(|v| v.clamp(0.0, 6.0))),
+    /// The gradient before it, from its results and their gradients: nothing passes where a result is a limit.
+    pub(super) fn gradient(self, results: &Tensor, grad: &Tensor) -> Result<Tensor> {
+        if self == Self::Identity {
+            Ok(grad.clone())
+        } else {
+            results.apply_op2_no_bwd(&grad.contiguous()?, &Mask(self))
         }
     }
-}
-
-fn relu(v: f32) -> f32 {
-    if v < 0.0 { 0.0 } else { v }
 }
 
 /// `activation(a + b)` of two tensors of one shape: the end of a residual block.
@@ -69,5 +64,26 @@ impl CustomOp2 for Add {
         let (low, high) = self.0.limits();
         let out: Vec<f32> = a.iter().zip(b).map(|(a, b)| (a + b).clamp(low, high)).collect();
         Ok((CpuStorage::F32(out), la.shape().clone()))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, res: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let grad = self.0.gradient(res, grad)?;
+        Ok((Some(grad.clone()), Some(grad)))
+    }
+}
+
+/// The second value where the first lies between the limits, else 0.
+struct Mask(Activation);
+
+impl CustomOp2 for Mask {
+    fn name(&self) -> &'static str {
+        "activation-gradient"
+    }
+
+    fn cpu_fwd(&self, y: &CpuStorage, ly: &Layout, grad: &CpuStorage, lg: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (y, grad) = (cpu::values(self.name(), y, ly)?, cpu::values(self.name(), grad, lg)?);
+        let (low, high) = self.0.limits();
+        let out = y.iter().zip(grad).map(|(y, g)| if *y > low && *y < high { *g } else { 0.0 }).collect();
+        Ok((CpuStorage::F32(out), lg.shape().clone()))
     }
 }

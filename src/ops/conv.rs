@@ -1,6 +1,5 @@
 //! Two-dimensional convolution with bias and activation in one op.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Module, Result, Shape, Tensor, bail};
@@ -142,11 +141,6 @@ pub(super) struct Plan {
     pub activation: Activation,
 }
 
-thread_local! {
-    /// The padded plane of a depthwise convolution.
-    static PLANE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-}
-
 impl Plan {
     fn output(&self, n: usize, outputs: usize) -> [usize; 4] {
         [n, outputs, self.rows.output, self.columns.output]
@@ -224,15 +218,13 @@ impl Plan {
         let (taps, limits) = (&phases.taps[..], self.activation.limits());
         let weight = weight.as_chunks::<9>().0;
         let planes = x.par_chunks_exact(self.area_in()).zip(out.par_chunks_exact_mut(self.area_out()));
-        planes.enumerate().with_min_len(2).for_each(|(i, (x, out))| {
-            PLANE.with_borrow_mut(|padded| {
-                padded.clear();
-                padded.resize(phases.room(1), 0.0);
-                phases.fill(x, &mut padded[..phases.plane]);
-                let (weight, bias) = (&weight[i % weight.len()], bias[i % bias.len()]);
-                let depthwise = Depthwise { weight, bias, x: padded, taps, pitch: phases.pitch, limits };
-                depthwise.run(set, self.columns.output, out);
-            });
+        // The zeros around a plane stay from one to the next; only the pixels are replaced.
+        let scratch = || vec![0f32; phases.room(1)];
+        planes.enumerate().with_min_len(4).for_each_init(scratch, |padded, (i, (x, out))| {
+            phases.fill(x, &mut padded[..phases.plane]);
+            let (weight, bias) = (&weight[i % weight.len()], bias[i % bias.len()]);
+            let depthwise = Depthwise { weight, bias, x: padded, taps, pitch: phases.pitch, limits };
+            depthwise.run(set, self.columns.output, out);
         });
     }
 }
@@ -271,12 +263,35 @@ impl CustomOp3 for Op {
         }
         Ok((CpuStorage::F32(out), Shape::from(shape.to_vec())))
     }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        res: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let grad = self.plan.activation.gradient(res, grad)?.contiguous()?;
+        let (plan, set, outputs) = (&self.plan, self.set, weight.dim(0)?);
+        let gradient = |of: &Tensor, other: &Tensor, compute: &dyn Fn(&[f32], &[f32]) -> Vec<f32>| {
+            if !of.track_op() {
+                return Ok(None);
+            }
+            let values = cpu::read(other, |other| cpu::read(&grad, |grad| Ok(compute(other, grad))))?;
+            Tensor::from_vec(values, of.shape(), of.device()).map(Some)
+        };
+        let dx = gradient(x, &weight.contiguous()?, &|weight, grad| plan.input_gradient(set, weight, outputs, grad))?;
+        let dw = gradient(weight, x, &|x, grad| plan.weight_gradient(set, x, outputs, grad))?;
+        let db = bias.track_op().then(|| grad.sum((0, 2, 3))).transpose()?;
+        Ok((dx, dw, db))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{DType, Device};
+    use candle_core::{DType, Device, Var};
     use proptest::prelude::*;
 
     #[test]
@@ -350,6 +365,38 @@ mod tests {
             let ours = conv.forward(&x).unwrap();
             let off = (&ours - conv.composed(&x, &plan).unwrap()).unwrap();
             prop_assert!(off.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-4);
+        }
+
+        #[test]
+        fn gradients_are_the_adjoint(
+            (n, groups, depth, per_group) in (1usize..3, 1usize..4, 1usize..5, 1usize..12),
+            (h, w, kh, kw) in (4usize..20, 4usize..20, 1usize..5, 1usize..5),
+            (stride, padding, single) in (1usize..4, 0usize..6, any::<bool>()),
+        ) {
+            let (depth, per_group, kh, kw) = if single { (1, 1, 3, 3) } else { (depth, per_group, kh, kw) };
+            let padding = if padding == 5 { Padding::Same } else { Padding::Sides(padding) };
+            let form = Form { stride, padding, groups, activation: Activation::Identity };
+            let tensor = |shape: &[usize]| Tensor::rand(-1f32, 1.0, shape, &Device::Cpu).unwrap();
+            let var = |t: Tensor| Var::from_tensor(&t).unwrap();
+            let dot = |a: &Tensor, b: &Tensor| {
+                let product = (a.to_dtype(DType::F64).unwrap() * b.to_dtype(DType::F64).unwrap()).unwrap();
+                product.sum_all().unwrap().to_scalar::<f64>().unwrap()
+            };
+            let x = var(tensor(&[n, groups * depth, h, w]));
+            let (weight, bias) = (var(tensor(&[groups * per_group, depth, kh, kw])), var(tensor(&[groups * per_group])));
+            let conv = |weight: &Tensor, bias: &Tensor| Conv2d::new(weight.clone(), bias.clone(), form).unwrap();
+            let y = conv(&weight, &bias).forward(&x).unwrap();
+            let probe = tensor(y.dims());
+            let grads = (&y * &probe).unwrap().sum_all().unwrap().backward().unwrap();
+            // <A v, g> = <v, A' g> for every v, whatever the point of the gradient.
+            let (zero, other) = (bias.zeros_like().unwrap(), tensor(x.dims()));
+            let sum = dot(&conv(&weight, &zero).forward(&other).unwrap(), &probe);
+            prop_assert!((sum - dot(&other, grads.get(&x).unwrap())).abs() < 1e-3);
+            let other = tensor(weight.dims());
+            let sum = dot(&conv(&other, &zero).forward(&x).unwrap(), &probe);
+            prop_assert!((sum - dot(&other, grads.get(&weight).unwrap())).abs() < 1e-3);
+            let sum = (probe.sum((0, 2, 3)).unwrap() - grads.get(&bias).unwrap()).unwrap();
+            prop_assert!(dot(&sum, &sum) < 1e-6);
         }
     }
 }

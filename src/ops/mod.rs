@@ -1,10 +1,12 @@
 //! Candle custom ops for the CPU, fused, with compositions of Candle's own ops for other devices.
 //!
-//! Every op handles one image after the other on the calling thread, in an order fixed by the shapes alone,
-//! so a result has the same bits whatever the number of threads. Spreading images over threads is the caller's work.
+//! Every op handles one image after the other, each spread over rayon's threads in parts that no two threads share, and
+//! every sum is taken in an order fixed by the shapes alone: a result has the same bits whatever the number of threads.
+//! All have gradients, except where a fused op steps aside for the parts it is made of when gradients are tracked.
 
 mod activation;
 mod conv;
+mod conv_gradient;
 mod cpu;
 mod dense_block;
 mod geometry;

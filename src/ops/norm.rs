@@ -1,6 +1,7 @@
 //! Batch normalisation at inference (Ioffe and Szegedy, 2015): per channel a scale and a shift.
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Module, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
 
 use super::{Activation, cpu};
 
@@ -70,12 +71,29 @@ impl CustomOp3 for Op {
         if scale.len() != channels || shift.len() != channels {
             bail!("{channels} channels for {} scales and {} shifts", scale.len(), shift.len());
         }
-        let factors = scale.iter().zip(shift).cycle();
-        let mut out = Vec::with_capacity(x.len());
-        for (plane, (scale, shift)) in x.chunks_exact(h * w).zip(factors) {
-            self.0.append(&mut out, plane, *scale, *shift);
-        }
+        let (low, high) = self.0.limits();
+        let mut out = vec![0f32; x.len()];
+        let planes = x.par_chunks_exact(h * w).zip(out.par_chunks_exact_mut(h * w)).enumerate();
+        planes.with_min_len(8).for_each(|(i, (x, out))| {
+            let (scale, shift) = (scale[i % channels], shift[i % channels]);
+            out.iter_mut().zip(x).for_each(|(out, x)| *out = (x * scale + shift).clamp(low, high));
+        });
         Ok((CpuStorage::F32(out), lx.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        scale: &Tensor,
+        shift: &Tensor,
+        res: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let grad = self.0.gradient(res, grad)?;
+        let dx = x.track_op().then(|| grad.broadcast_mul(&scale.reshape((1, (), 1, 1))?)).transpose()?;
+        let dscale = scale.track_op().then(|| (&grad * x)?.sum((0, 2, 3))).transpose()?;
+        let dshift = shift.track_op().then(|| grad.sum((0, 2, 3))).transpose()?;
+        Ok((dx, dscale, dshift))
     }
 }
 

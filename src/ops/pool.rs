@@ -1,6 +1,7 @@
 //! Pooling as the networks here use it.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
 
 use super::cpu;
 
@@ -42,22 +43,59 @@ impl CustomOp1 for MaxPool3 {
         let x = cpu::values(self.name(), x, layout)?;
         let (rows, columns) = (h.div_ceil(2), w.div_ceil(2));
         let mut out = vec![0f32; n * c * rows * columns];
-        let mut tallest = vec![0f32; w];
-        let planes = x.chunks_exact(h * w);
-        for (plane, out) in planes.zip(out.chunks_exact_mut(rows * columns)) {
+        let planes = x.par_chunks_exact(h * w).zip(out.par_chunks_exact_mut(rows * columns));
+        // The largest of three lines, after one value that never wins and before as many as windows reach.
+        let scratch = || vec![f32::NEG_INFINITY; 2 * columns + 2];
+        planes.with_min_len(2).for_each_init(scratch, |tallest, (plane, out)| {
             for (y, out) in out.chunks_exact_mut(columns).enumerate() {
-                let (first, last) = ((2 * y).saturating_sub(1), (2 * y + 1).min(h - 1));
-                tallest.copy_from_slice(&plane[first * w..][..w]);
-                for line in plane[(first + 1) * w..(last + 1) * w].chunks_exact(w) {
-                    tallest.iter_mut().zip(line).for_each(|(t, v)| *t = larger(*t, *v));
+                let line = |y: usize| &plane[y * w..][..w];
+                let lines = line((2 * y).saturating_sub(1)).iter().zip(line(2 * y)).zip(line((2 * y + 1).min(h - 1)));
+                for (t, ((a, b), c)) in tallest[1..].iter_mut().zip(lines) {
+                    *t = larger(larger(*a, *b), *c);
                 }
-                for (x, out) in out.iter_mut().enumerate() {
-                    let window = &tallest[(2 * x).saturating_sub(1)..(2 * x + 2).min(w)];
-                    *out = window[1..].iter().fold(window[0], |a, b| larger(a, *b));
+                let pairs = tallest.as_chunks::<2>().0;
+                for ((out, pair), next) in out.iter_mut().zip(pairs).zip(&pairs[1..]) {
+                    *out = larger(larger(pair[0], pair[1]), next[0]);
                 }
             }
-        }
+        });
         Ok((CpuStorage::F32(out), Shape::from((n, c, rows, columns))))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        x.apply_op2_no_bwd(&grad.contiguous()?, &MaxPool3Gradient).map(Some)
+    }
+}
+
+/// Gives the gradient of each window to its largest value, the first of equals, as PyTorch does; NaN is the largest.
+struct MaxPool3Gradient;
+
+impl CustomOp2 for MaxPool3Gradient {
+    fn name(&self) -> &'static str {
+        "max-pool-3-gradient"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, grad: &CpuStorage, lg: &Layout) -> Result<(CpuStorage, Shape)> {
+        let [_, _, h, w] = cpu::shape(lx)?;
+        let [_, _, rows, columns] = cpu::shape(lg)?;
+        let (x, grad) = (cpu::values(self.name(), x, lx)?, cpu::values(self.name(), grad, lg)?);
+        let mut out = vec![0f32; x.len()];
+        let planes = x.par_chunks_exact(h * w).zip(grad.par_chunks_exact(rows * columns));
+        planes.zip(out.par_chunks_exact_mut(h * w)).for_each(|((x, grad), out)| {
+            for (i, grad) in grad.iter().enumerate() {
+                let (top, left) = (i / columns * 2, i % columns * 2);
+                let mut best = top.saturating_sub(1) * w + left.saturating_sub(1);
+                for y in top.saturating_sub(1)..(top + 2).min(h) {
+                    for at in y * w + left.saturating_sub(1)..y * w + (left + 2).min(w) {
+                        if x[at] > x[best] || (x[at].is_nan() && !x[best].is_nan()) {
+                            best = at;
+                        }
+                    }
+                }
+                out[best] += grad;
+            }
+        });
+        Ok((CpuStorage::F32(out), lx.shape().clone()))
     }
 }
 
@@ -80,15 +118,28 @@ impl CustomOp1 for AvgPool2 {
         if rows == 0 || columns == 0 {
             bail!("{h}x{w} pixels are too few to halve");
         }
-        let mut out = Vec::with_capacity(n * c * rows * columns);
-        for plane in x.chunks_exact(h * w) {
-            for pair in plane.chunks_exact(2 * w) {
+        let mut out = vec![0f32; n * c * rows * columns];
+        let planes = x.par_chunks_exact(h * w).zip(out.par_chunks_exact_mut(rows * columns));
+        planes.with_min_len(8).for_each(|(plane, out)| {
+            for (pair, out) in plane.chunks_exact(2 * w).zip(out.chunks_exact_mut(columns)) {
                 let (top, bottom) = pair.split_at(w);
-                let windows = top.chunks_exact(2).zip(bottom.chunks_exact(2));
-                out.extend(windows.map(|(t, b)| (t[0] + t[1] + b[0] + b[1]) * 0.25));
+                let windows = top.as_chunks::<2>().0.iter().zip(bottom.as_chunks::<2>().0);
+                for (out, (t, b)) in out.iter_mut().zip(windows) {
+                    *out = (t[0] + t[1] + b[0] + b[1]) * 0.25;
+                }
             }
-        }
+        });
         Ok((CpuStorage::F32(out), Shape::from((n, c, rows, columns))))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let (n, c, rows, columns) = grad.dims4()?;
+        let quarter = (grad * 0.25)?.reshape((n, c, rows, 1, columns, 1))?;
+        let windows = quarter.broadcast_as((n, c, rows, 2, columns, 2))?.contiguous()?;
+        let spread = windows.reshape((n, c, 2 * rows, 2 * columns))?;
+        // The odd end has no part in any window.
+        let (odd_row, odd_column) = (x.dim(2)? - 2 * rows, x.dim(3)? - 2 * columns);
+        spread.pad_with_zeros(2, 0, odd_row)?.pad_with_zeros(3, 0, odd_column).map(Some)
     }
 }
 
@@ -106,12 +157,18 @@ impl CustomOp1 for GlobalAverage {
         let out = x.chunks_exact(h * w).map(mean).collect();
         Ok((CpuStorage::F32(out), Shape::from((n, c))))
     }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let (n, c, h, w) = x.dims4()?;
+        let share = (grad / (h * w) as f64)?.reshape((n, c, 1, 1))?;
+        share.broadcast_as(x.shape())?.contiguous().map(Some)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
+    use candle_core::{Device, Var};
     use proptest::prelude::*;
 
     fn flat(x: Tensor) -> Vec<f32> {
@@ -135,6 +192,25 @@ mod tests {
     fn global_average_is_the_mean() {
         let x = Tensor::arange(0f32, 12.0, &Device::Cpu).unwrap().reshape((1, 2, 2, 3)).unwrap();
         assert_eq!(flat(global_average(&x).unwrap()), [2.5, 8.5]);
+    }
+
+    /// The gradient of `pool(x) * probe` summed, for a probe 1, 2, 3...
+    fn gradient(x: &Tensor, pool: fn(&Tensor) -> Result<Tensor>) -> Vec<f32> {
+        let x = Var::from_tensor(x).unwrap();
+        let y = pool(&x).unwrap();
+        let probe =
+            Tensor::arange(1f32, 1.0 + y.elem_count() as f32, &Device::Cpu).unwrap().reshape(y.shape()).unwrap();
+        flat((y * probe).unwrap().sum_all().unwrap().backward().unwrap().get(&x).unwrap().clone())
+    }
+
+    #[test]
+    fn gradients_go_where_the_values_came_from() {
+        let x = Tensor::new(&[[[[5f32, 1.0, 3.0], [1.0, 5.0, 1.0], [2.0, 6.0, 1.0]]]], &Device::Cpu).unwrap();
+        // The first of the two fives, then the five in the middle, then the six twice.
+        assert_eq!(gradient(&x, max_pool_3), [1.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 7.0, 0.0]);
+        assert_eq!(gradient(&x, avg_pool_2), [0.25, 0.25, 0.0, 0.25, 0.25, 0.0, 0.0, 0.0, 0.0]);
+        let ninth = 1.0 / 9.0;
+        assert_eq!(gradient(&x, global_average), [ninth; 9]);
     }
 
     proptest! {

@@ -104,6 +104,9 @@ const WIDEST: usize = 3;
 /// Values after the end of the last plane that the kernel may read when there are several taps.
 pub(in crate::ops) const SLACK: usize = WIDEST * 16;
 
+/// How far ahead of their use weights are fetched, in values.
+const AHEAD: usize = 256;
+
 /// With fewer tiles than this the output channels are spread over threads instead of the tiles: that is even, and
 /// reads large weights once.
 const MANY_TILES: usize = 24;
@@ -153,6 +156,11 @@ impl Product<'_> {
         if let Some((scale, shift)) = self.norm {
             assert!(self.taps.len() == 1 && scale.len() == channels && shift.len() == channels);
         }
+    }
+
+    /// Whether rows follow each other without a gap, in the input and in the output, and so are as good as one.
+    fn is_gapless(&self) -> bool {
+        self.pitch == self.size.1 && (self.place.row == self.size.1 || self.size.0 == 1)
     }
 
     fn channels(&self) -> usize {
@@ -301,12 +309,12 @@ unsafe fn blocks_of<V: Vector, const ROWS: usize>(
         unsafe {
             let weight = weight.as_ptr().add(block * depth * ROWS);
             let bias = bias.as_ptr().add(block * ROWS);
+            let rows = ROWS.min(outputs - block * ROWS);
             match tile.vectors {
                 1 => kernel::<V, ROWS, 1>(product, source, weight, bias, sums.as_mut_ptr()),
                 2 => kernel::<V, ROWS, 2>(product, source, weight, bias, sums.as_mut_ptr()),
                 _ => kernel::<V, ROWS, WIDEST>(product, source, weight, bias, sums.as_mut_ptr()),
             }
-            let rows = ROWS.min(outputs - block * ROWS);
             finish::<V>(product, tile, block * ROWS..block * ROWS + rows, sums.as_ptr(), out);
         }
     }
@@ -364,6 +372,7 @@ unsafe fn step<V: Vector, const ROWS: usize, const N: usize>(
         for (i, v) in values.iter_mut().enumerate() {
             *v = V::load(x.add(i * V::LANES));
         }
+        V::prefetch(weight.wrapping_add(AHEAD));
         for (r, acc) in acc.iter_mut().enumerate() {
             let w = V::splat(*weight.add(r));
             for (acc, v) in acc.iter_mut().zip(values) {
@@ -381,8 +390,7 @@ unsafe fn finish<V: Vector>(product: &Product, tile: Tile, outputs: Range<usize>
     // SAFETY: `check` holds the places of all outputs and rows; the columns are cut to the width below.
     unsafe {
         let (low, high) = (V::splat(product.limits.0), V::splat(product.limits.1));
-        // Rows that follow each other without a gap are as good as one.
-        let gapless = pitch == width && row == width;
+        let gapless = product.is_gapless();
         let (mut at, end) = (tile.first, tile.first + tile.len);
         while at < end {
             let (y, x) = (at / pitch, at % pitch);

@@ -15,6 +15,8 @@ pub(super) trait Vector: Copy {
     unsafe fn store(self, to: *mut f32);
     /// Stores the first `n <= LANES` values.
     unsafe fn store_part(self, to: *mut f32, n: usize);
+    /// Asks for values that will soon be loaded, wherever the pointer points.
+    unsafe fn prefetch(_from: *const f32) {}
     unsafe fn add(self, other: Self) -> Self;
     /// `self * factor + sum`, rounded once where the processor can.
     unsafe fn mul_add(self, factor: Self, sum: Self) -> Self;
@@ -101,6 +103,10 @@ pub(super) mod x86 {
             unsafe { _mm256_maskstore_ps(to, first(n), self) }
         }
         #[inline(always)]
+        unsafe fn prefetch(from: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
+        }
+        #[inline(always)]
         unsafe fn add(self, other: Self) -> Self {
             unsafe { _mm256_add_ps(self, other) }
         }
@@ -144,6 +150,10 @@ pub(super) mod x86 {
         #[inline(always)]
         unsafe fn store_part(self, to: *mut f32, n: usize) {
             unsafe { _mm512_mask_storeu_ps(to, ((1u32 << n) - 1) as u16, self) }
+        }
+        #[inline(always)]
+        unsafe fn prefetch(from: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
         }
         #[inline(always)]
         unsafe fn add(self, other: Self) -> Self {
