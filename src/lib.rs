@@ -32,4 +32,5 @@ pub mod models;
 pub mod ops;
 pub mod predictions;
 pub mod run;
+pub mod tui;
 pub mod weights;

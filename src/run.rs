@@ -53,6 +53,11 @@ impl RunFolder {
         self.0.join("evaluation.json")
     }
 
+    /// Marks, notes and chosen thresholds of a person; never part of what is signed.
+    pub fn annotations(&self) -> PathBuf {
+        self.0.join("annotations.csv")
+    }
+
     /// There only while the run is unfinished.
     pub fn journal(&self) -> PathBuf {
         self.0.join("journal")

@@ -29,9 +29,11 @@ const ABOVE: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
-    ("signal_hook", &["cli"]),
-    ("candle_core", &["ops", "weights", "models", "inference", "cli"]),
-    ("image", &["imaging"]),
+    ("signal_hook", &["cli", "tui"]),
+    ("ratatui", &["tui"]),
+    ("viuer", &["tui"]),
+    ("candle_core", &["ops", "weights", "models", "inference", "cli", "tui"]),
+    ("image", &["imaging", "tui"]),
     ("mozjpeg", &["imaging"]),
 ];
 

@@ -12,8 +12,9 @@ use crate::predictions;
 #[derive(Parser)]
 #[command(name = "roentgen", version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Cli {
+    /// Without one the terminal UI opens
     #[command(subcommand)]
-    pub verb: Verb,
+    pub verb: Option<Verb>,
 }
 
 #[derive(Subcommand)]
@@ -24,6 +25,8 @@ pub enum Verb {
     Evaluate(Evaluate),
     /// Print a model's probabilities for pictures
     Predict(Predict),
+    /// The terminal UI: panels over a run, triage of its errors
+    Tui(Tui),
     /// The bundled dataset cards, and whether your copy fits them
     Datasets {
         #[command(subcommand)]
@@ -79,6 +82,29 @@ pub struct Evaluate {
     /// Print text, also on a terminal
     #[arg(long)]
     pub headless: bool,
+}
+
+#[derive(Args)]
+pub struct Tui {
+    /// A run folder or a predictions file [default: choose on the first panel]
+    #[arg(value_name = "RUN|PREDICTIONS.csv")]
+    pub run: Option<PathBuf>,
+    /// Where the pictures are, when the run's card does not say
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// How pictures are drawn
+    #[arg(long, value_enum, default_value_t = Graphics::Auto)]
+    pub graphics: Graphics,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Graphics {
+    Auto,
+    Kitty,
+    Iterm,
+    Sixel,
+    Blocks,
+    Off,
 }
 
 #[derive(Args)]

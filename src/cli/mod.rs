@@ -9,6 +9,7 @@ mod machine;
 mod predict;
 mod progress;
 mod table;
+mod tui;
 mod weights;
 
 use std::io::Write;
@@ -22,11 +23,13 @@ use crate::error::{Error, Kind, Result};
 pub fn main() -> ExitCode {
     let cli = args::Cli::parse();
     let done = match cli.verb {
-        args::Verb::Demo(args) => demo::run(&args),
-        args::Verb::Evaluate(args) => evaluate::run(&args),
-        args::Verb::Predict(args) => predict::run(&args),
-        args::Verb::Datasets { verb } => datasets::run(&verb),
-        args::Verb::Weights { verb } => weights::run(&verb),
+        Some(args::Verb::Demo(args)) => demo::run(&args),
+        Some(args::Verb::Evaluate(args)) => evaluate::run(&args),
+        Some(args::Verb::Predict(args)) => predict::run(&args),
+        Some(args::Verb::Tui(args)) => tui::run(&args),
+        Some(args::Verb::Datasets { verb }) => datasets::run(&verb),
+        Some(args::Verb::Weights { verb }) => weights::run(&verb),
+        None => tui::home(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,13 @@
+//! The terminal UI: panels over a predictions table, triage of its errors, and inference as it goes.
+
+pub mod analysis;
+pub mod annotations;
+pub mod app;
+pub mod event;
+pub mod image;
+pub mod jobs;
+pub mod keymap;
+pub mod screens;
+pub mod terminal;
+pub mod theme;
+pub mod widgets;

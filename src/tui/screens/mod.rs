@@ -1,0 +1,7 @@
+//! The panels, one a file. Each draws itself and carries out the actions of its keys.
+
+pub mod curves;
+pub mod distribution;
+pub mod reliability;
+pub mod table;
+pub mod threshold;
