@@ -22,6 +22,7 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("ops", &[]),
     ("models", &["ops", "weights"]),
     ("inference", &["data", "imaging", "models"]),
+    ("explain", &["models", "imaging"]),
     ("metrics", &[]),
 ];
 
@@ -32,7 +33,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("signal_hook", &["cli", "tui"]),
     ("ratatui", &["tui"]),
     ("viuer", &["tui"]),
-    ("candle_core", &["ops", "weights", "models", "inference", "cli", "tui"]),
+    ("candle_core", &["ops", "weights", "models", "inference", "explain", "cli", "tui"]),
     ("image", &["imaging", "tui"]),
     ("mozjpeg", &["imaging"]),
 ];

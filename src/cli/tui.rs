@@ -16,6 +16,7 @@ pub fn run(args: &args::Tui) -> Result<()> {
             .mend("run it in one, or use `roentgen evaluate --headless` and read the run folder"));
     }
     let mut app = App::new(Theme::from_env());
+    app.shared.images = args.images.clone();
     if let Some(path) = &args.run {
         app.open(path.clone());
     }

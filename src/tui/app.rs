@@ -2,6 +2,7 @@
 //! drive it by key strings.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ratatui::Frame;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
@@ -9,7 +10,8 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
-use crate::error::Error;
+use crate::data::Sample;
+use crate::error::{Error, Result};
 use crate::metrics::compare::Comparison;
 use crate::metrics::operating_point::Rule;
 use crate::tui::analysis::Analysis;
@@ -19,10 +21,14 @@ use crate::tui::jobs::{Jobs, News};
 use crate::tui::keymap::{self, Action, Screen};
 use crate::tui::screens::curves::{Curve, CurveScreen};
 use crate::tui::screens::distribution;
+use crate::tui::screens::picture::PictureScreen;
 use crate::tui::screens::reliability::ReliabilityScreen;
 use crate::tui::screens::table::TableScreen;
 use crate::tui::screens::threshold::ThresholdScreen;
+use crate::tui::screens::triage::Triage;
+use crate::tui::sources::{self, Samples};
 use crate::tui::theme::Theme;
+use crate::tui::viewer::Explainer;
 use crate::tui::widgets::popup::{self, Ask, Prompt};
 
 /// The smallest terminal that everything fits into.
@@ -51,9 +57,22 @@ pub struct Shared {
     /// Marks, notes and thresholds that are kept.
     pub annotations: Annotations,
     /// The picture of this frame, for protocols that print beside it.
-    pub picture: Option<(Raster, Rect)>,
+    pub picture: Option<(Arc<Raster>, Rect)>,
+    /// The folder of the pictures, where the cards do not say.
+    pub images: Option<PathBuf>,
+    /// The model that was chosen to look at pictures.
+    pub chosen_model: Option<Explainer>,
+    sources_of_pictures: Pictures,
     message: Option<String>,
     prompt: Option<Prompt>,
+}
+
+/// Where the pictures of the opened table are.
+enum Pictures {
+    NotAsked,
+    Asked,
+    Found(Samples),
+    Missing(Error),
 }
 
 /// Something that only the event loop can do.
@@ -87,6 +106,8 @@ pub struct App {
     precision_recall: CurveScreen,
     threshold: ThresholdScreen,
     reliability: ReliabilityScreen,
+    triage: Triage,
+    picture: PictureScreen,
 }
 
 impl Shared {
@@ -103,6 +124,9 @@ impl Shared {
             sources: Vec::new(),
             annotations: Annotations::default(),
             picture: None,
+            images: None,
+            chosen_model: None,
+            sources_of_pictures: Pictures::NotAsked,
             message: None,
             prompt: None,
         }
@@ -176,6 +200,40 @@ impl Shared {
         }
     }
 
+    /// The picture of an image of the opened table; `None` while it is looked for. The first call starts that.
+    pub fn sample(&mut self, image: &str) -> Result<Option<Sample>> {
+        match &self.sources_of_pictures {
+            Pictures::Found(samples) => match samples.get(image) {
+                Some(sample) => Ok(Some(sample.clone())),
+                None => {
+                    Err(Error::new("its picture is not known").mend("give the folder of the pictures with --images"))
+                }
+            },
+            Pictures::Missing(e) => Err(e.clone()),
+            Pictures::Asked => Ok(None),
+            Pictures::NotAsked => {
+                let description = self.analysis.as_ref().and_then(|a| a.description.clone());
+                let images = self.images.clone();
+                self.jobs.start(move || News::Samples(sources::find(description.as_ref(), images.as_deref())));
+                self.sources_of_pictures = Pictures::Asked;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The same, if it is known already.
+    pub fn known_sample(&self, image: &str) -> Option<Sample> {
+        match &self.sources_of_pictures {
+            Pictures::Found(samples) => samples.get(image).cloned(),
+            _ => None,
+        }
+    }
+
+    /// The model that made the opened run.
+    pub fn explainer(&self) -> Option<Explainer> {
+        self.analysis.as_ref()?.description.as_ref().map(sources::explainer)
+    }
+
     fn compare(&mut self) {
         self.differences = match (&self.analysis, &self.pinned) {
             (Some(a), Some(b)) => (0..a.labels.len()).map(|i| a.difference(b, i)).collect(),
@@ -199,6 +257,8 @@ impl App {
             precision_recall: CurveScreen::new(Curve::PrecisionRecall),
             threshold: ThresholdScreen::default(),
             reliability: ReliabilityScreen::default(),
+            triage: Triage::default(),
+            picture: PictureScreen::default(),
         }
     }
 
@@ -232,7 +292,9 @@ impl App {
             })
             .unzip();
         shared.analysis = Some(analysis);
+        shared.sources_of_pictures = Pictures::NotAsked;
         shared.compare();
+        self.triage.forget();
         self.reliability.forget();
     }
 
@@ -261,6 +323,13 @@ impl App {
                 self.shared.say(format!("B: {}", analysis.name));
                 self.shared.pinned = Some(*analysis);
                 self.shared.compare();
+            }
+            News::Samples(Ok(samples)) => self.shared.sources_of_pictures = Pictures::Found(samples),
+            News::Samples(Err(e)) => self.shared.sources_of_pictures = Pictures::Missing(e),
+            News::Looked(look) => {
+                if let Some(look) = self.triage.viewer.hear(look) {
+                    drop(self.picture.viewer.hear(look));
+                }
             }
             News::Opened(Err(e)) | News::Pinned(Err(e)) => self.shared.say(e.to_string()),
         }
@@ -346,6 +415,8 @@ impl App {
             Screen::Threshold => self.threshold.act(action, shared),
             Screen::Reliability => self.reliability.act(action, shared),
             Screen::Distribution => distribution::act(action, shared),
+            Screen::Triage => self.triage.act(action, shared),
+            Screen::Picture => self.picture.act(action, shared),
             _ => {}
         }
     }
@@ -368,6 +439,8 @@ impl App {
             Ask::Sensitivity | Ask::Specificity | Ask::Prevalence => {
                 self.threshold.answer(ask, text, &mut self.shared);
             }
+            Ask::Search | Ask::Condition | Ask::Note => self.triage.answer(ask, text, &mut self.shared),
+            Ask::File if !text.is_empty() => self.picture.answer(text),
             Ask::Pin if text.is_empty() => {}
             Ask::Pin => {
                 let path = PathBuf::from(text);
@@ -469,6 +542,9 @@ impl App {
 
     fn draw_screen(&mut self, frame: &mut Frame, area: Rect) {
         let shared = &mut self.shared;
+        if self.screen == Screen::Picture {
+            return self.picture.draw(frame, area, shared);
+        }
         if shared.analysis.is_none() {
             let text = match &self.failed {
                 Some(e) => format!("error: {e}"),
@@ -484,6 +560,7 @@ impl App {
             Screen::Threshold => self.threshold.draw(frame, area, shared),
             Screen::Reliability => self.reliability.draw(frame, area, shared),
             Screen::Distribution => distribution::draw(frame, area, shared),
+            Screen::Triage => self.triage.draw(frame, area, shared),
             _ => {}
         }
     }

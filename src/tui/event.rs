@@ -91,7 +91,7 @@ fn draw(app: &mut App, screen: &mut Screen, pictures: &mut Pictures) -> Result<(
     app.draw(&mut screen.get_frame());
     let wanted = app.shared.picture.take();
     let graphics = app.shared.graphics;
-    let change = pictures.before(wanted.as_ref().map(|(r, a)| (r, *a)), graphics, screen)?;
+    let change = pictures.before(wanted.as_ref().map(|(r, a)| (&**r, *a)), graphics, screen)?;
     screen.flush().map_err(fault)?;
     screen.hide_cursor().map_err(fault)?;
     screen.swap_buffers();

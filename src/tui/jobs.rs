@@ -4,6 +4,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::error::Result;
 use crate::tui::analysis::Analysis;
+use crate::tui::sources::Samples;
+use crate::tui::viewer::Look;
 
 /// What came of a piece of work.
 pub enum News {
@@ -11,6 +13,10 @@ pub enum News {
     Opened(Result<Box<Analysis>>),
     /// One to compare with was.
     Pinned(Result<Box<Analysis>>),
+    /// The pictures of the opened table were found.
+    Samples(Result<Samples>),
+    /// A picture was looked at.
+    Looked(Box<Look>),
 }
 
 /// The work that is going on.

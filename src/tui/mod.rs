@@ -3,11 +3,14 @@
 pub mod analysis;
 pub mod annotations;
 pub mod app;
+pub mod compose;
 pub mod event;
 pub mod image;
 pub mod jobs;
 pub mod keymap;
 pub mod screens;
+pub mod sources;
 pub mod terminal;
 pub mod theme;
+pub mod viewer;
 pub mod widgets;

@@ -50,7 +50,10 @@ fn histogram(label: &LabelData, wanted: bool, (low, high): (f64, f64)) -> Vec<(f
     for (p, _) in label.p.iter().zip(&label.y).filter(|(_, y)| **y == wanted) {
         bars[(((p - low) / width) as usize).min(BARS - 1)] += 1.0;
     }
-    bars.into_iter().enumerate().map(|(i, n)| (low + (i as f64 + 0.5) * width, f64::ln_1p(n) / std::f64::consts::LN_10)).collect()
+    bars.into_iter()
+        .enumerate()
+        .map(|(i, n)| (low + (i as f64 + 0.5) * width, f64::ln_1p(n) / std::f64::consts::LN_10))
+        .collect()
 }
 
 /// A row a label: how often it has each truth, and a bar of the share of positives.

@@ -2,6 +2,8 @@
 
 pub mod curves;
 pub mod distribution;
+pub mod picture;
 pub mod reliability;
 pub mod table;
 pub mod threshold;
+pub mod triage;
