@@ -23,6 +23,14 @@ impl RunFolder {
         Self(path.into())
     }
 
+    /// Where a run of `model` on `dataset` goes unless it is said otherwise: `reports/MODEL--DATASET--SPLIT`.
+    pub fn usual(model: &ModelCard, dataset: &DatasetCard, split: Option<&str>) -> Self {
+        let parts = [Some(model.name.as_str()), Some(dataset.name.as_str()), split];
+        let name = parts.map(Option::unwrap_or_default).join("--");
+        let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+        Self(Path::new("reports").join(name.trim_end_matches('-').chars().map(plain).collect::<String>()))
+    }
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.0

@@ -1,9 +1,6 @@
 //! `roentgen evaluate`: a run from cards to the table on stdout.
 
-use std::path::PathBuf;
-
 use crate::cards::catalogue;
-use crate::cards::dataset::DatasetCard;
 use crate::cards::model::ModelCard;
 use crate::cli::args;
 use crate::cli::{evaluation_table, machine, note, print, progress};
@@ -27,10 +24,10 @@ pub fn run(args: &args::Evaluate) -> Result<()> {
     if let Some(limit) = args.limit {
         dataset.samples.truncate(limit);
     }
-    let folder = RunFolder::new(match &args.out {
-        Some(out) => out.clone(),
-        None => default_out(&model, &card, args.split.as_deref()),
-    });
+    let folder = match &args.out {
+        Some(out) => RunFolder::new(out),
+        None => RunFolder::usual(&model, &card, args.split.as_deref()),
+    };
     label_notes(&model, &dataset.labels);
     let plan = Plan {
         model: (model, model_home),
@@ -72,13 +69,6 @@ pub fn carry_out(plan: Plan) -> Result<String> {
         }
     };
     Ok(summary(&name, &predictions, &evaluation, failed, &folder))
-}
-
-fn default_out(model: &ModelCard, dataset: &DatasetCard, split: Option<&str>) -> PathBuf {
-    let name =
-        [Some(model.name.as_str()), Some(dataset.name.as_str()), split].map(Option::unwrap_or_default).join("--");
-    let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
-    PathBuf::from("reports").join(name.trim_end_matches('-').chars().map(plain).collect::<String>())
 }
 
 /// Says which labels are in only one of model and data.

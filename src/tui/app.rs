@@ -19,10 +19,13 @@ use crate::tui::annotations::{Annotations, Kind};
 use crate::tui::image::{Graphics, Raster};
 use crate::tui::jobs::{Jobs, News};
 use crate::tui::keymap::{self, Action, Screen};
+use crate::tui::live::Begun;
 use crate::tui::screens::curves::{Curve, CurveScreen};
 use crate::tui::screens::distribution;
+use crate::tui::screens::home::{HomeScreen, Opened};
 use crate::tui::screens::picture::PictureScreen;
 use crate::tui::screens::reliability::ReliabilityScreen;
+use crate::tui::screens::run::RunScreen;
 use crate::tui::screens::table::TableScreen;
 use crate::tui::screens::threshold::ThresholdScreen;
 use crate::tui::screens::triage::Triage;
@@ -107,6 +110,9 @@ pub struct App {
     threshold: ThresholdScreen,
     reliability: ReliabilityScreen,
     triage: Triage,
+    run: RunScreen,
+    home: HomeScreen,
+    leaving: bool,
     picture: PictureScreen,
 }
 
@@ -247,7 +253,7 @@ impl App {
     pub fn new(theme: Theme) -> Self {
         Self {
             shared: Shared::new(theme),
-            screen: Screen::Table,
+            screen: Screen::Home,
             popup: Popup::None,
             wish: None,
             tabs: Vec::new(),
@@ -258,6 +264,9 @@ impl App {
             threshold: ThresholdScreen::default(),
             reliability: ReliabilityScreen::default(),
             triage: Triage::default(),
+            run: RunScreen::default(),
+            home: HomeScreen::default(),
+            leaving: false,
             picture: PictureScreen::default(),
         }
     }
@@ -265,7 +274,24 @@ impl App {
     /// Opens a run folder or predictions file; it is read while the first frames are drawn.
     pub fn open(&mut self, path: PathBuf) {
         self.failed = None;
+        self.screen = Screen::Table;
         self.shared.jobs.start(move || News::Opened(Analysis::open(&path).map(Box::new)));
+    }
+
+    /// Does the inference of a run that was begun, and watches it.
+    pub fn start(&mut self, begun: Begun) {
+        self.screen = Screen::Run;
+        self.run.start(begun, &mut self.shared);
+    }
+
+    /// What became of this process's run, once it has ended.
+    pub fn outcome(&self) -> Option<&Result<()>> {
+        self.run.outcome()
+    }
+
+    /// What is to be done from time to time.
+    pub fn tick(&mut self) {
+        self.run.tick(&mut self.shared);
     }
 
     /// Shows a table.
@@ -331,7 +357,33 @@ impl App {
                     drop(self.picture.viewer.hear(look));
                 }
             }
-            News::Opened(Err(e)) | News::Pinned(Err(e)) => self.shared.say(e.to_string()),
+            News::Progress(progress) => self.run.progress(progress),
+            News::Watched(watch, fault) => {
+                let folder = watch.folder.path().to_owned();
+                if self.run.hear(watch, fault, &mut self.shared) {
+                    self.open(folder);
+                }
+            }
+            News::Begun(Ok(begun)) => self.start(*begun),
+            News::Ended(result) => self.end(result),
+            News::Begun(Err(e)) | News::Opened(Err(e)) | News::Pinned(Err(e)) => self.shared.say(e.to_string()),
+        }
+    }
+
+    fn end(&mut self, result: Result<()>) {
+        let finished = result.is_ok();
+        self.shared.say(match &result {
+            Ok(()) => "the run is finished".to_owned(),
+            Err(e) => e.to_string(),
+        });
+        self.run.end(result);
+        if self.leaving {
+            self.wish = Some(Wish::Quit);
+        } else if let (true, Some(folder)) = (finished, self.run.folder()) {
+            let shown = self.screen;
+            self.open(folder);
+            // A person who looks at something else is not taken away from it.
+            self.screen = if shown == Screen::Run { Screen::Table } else { shown };
         }
     }
 
@@ -380,7 +432,14 @@ impl App {
 
     fn act(&mut self, action: Action) {
         match action {
+            Action::Quit if self.run.running() && !self.leaving => {
+                self.leaving = true;
+                self.run.stop();
+                self.shared.say("stopping after this batch; all of it is kept (again: leave at once)");
+            }
             Action::Quit => self.wish = Some(Wish::Quit),
+            Action::PreviousLabel => self.shared.move_label(Action::Up),
+            Action::NextLabel => self.shared.move_label(Action::Down),
             Action::Suspend => self.wish = Some(Wish::Suspend),
             Action::Redraw => self.wish = Some(Wish::Redraw),
             Action::Help => self.popup = Popup::Help(0),
@@ -417,7 +476,15 @@ impl App {
             Screen::Distribution => distribution::act(action, shared),
             Screen::Triage => self.triage.act(action, shared),
             Screen::Picture => self.picture.act(action, shared),
-            _ => {}
+            Screen::Run => self.run.act(action, shared),
+            Screen::Home => match self.home.act(action, shared) {
+                Some(Opened::Run(path)) => self.open(path),
+                Some(Opened::Watch(watch)) => {
+                    self.run.attach(*watch);
+                    self.screen = Screen::Run;
+                }
+                None => {}
+            },
         }
     }
 
@@ -441,12 +508,13 @@ impl App {
             }
             Ask::Search | Ask::Condition | Ask::Note => self.triage.answer(ask, text, &mut self.shared),
             Ask::File if !text.is_empty() => self.picture.answer(text),
+            Ask::Model | Ask::Data | Ask::Split | Ask::Images => self.home.answer(ask, text, &mut self.shared),
             Ask::Pin if text.is_empty() => {}
             Ask::Pin => {
                 let path = PathBuf::from(text);
                 self.shared.jobs.start(move || News::Pinned(Analysis::open(&path).map(Box::new)));
             }
-            _ => {}
+            Ask::File => {}
         }
     }
 
@@ -542,8 +610,11 @@ impl App {
 
     fn draw_screen(&mut self, frame: &mut Frame, area: Rect) {
         let shared = &mut self.shared;
-        if self.screen == Screen::Picture {
-            return self.picture.draw(frame, area, shared);
+        match self.screen {
+            Screen::Picture => return self.picture.draw(frame, area, shared),
+            Screen::Run => return self.run.draw(frame, area, shared),
+            Screen::Home => return self.home.draw(frame, area, shared),
+            _ => {}
         }
         if shared.analysis.is_none() {
             let text = match &self.failed {
@@ -561,7 +632,7 @@ impl App {
             Screen::Reliability => self.reliability.draw(frame, area, shared),
             Screen::Distribution => distribution::draw(frame, area, shared),
             Screen::Triage => self.triage.draw(frame, area, shared),
-            _ => {}
+            Screen::Picture | Screen::Run | Screen::Home => {}
         }
     }
 

@@ -37,6 +37,7 @@ pub fn run(app: &mut App, choice: Choice) -> Result<()> {
     app.shared.graphics = image::probe(choice);
     let mut stale = true;
     while !ended.load(Ordering::SeqCst) {
+        app.tick();
         stale |= app.news();
         if stale {
             draw(app, &mut screen, &mut pictures)?;

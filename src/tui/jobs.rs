@@ -2,10 +2,13 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::inference::engine::Progress;
 use crate::tui::analysis::Analysis;
+use crate::tui::live::Begun;
 use crate::tui::sources::Samples;
 use crate::tui::viewer::Look;
+use crate::tui::watch::Watch;
 
 /// What came of a piece of work.
 pub enum News {
@@ -17,6 +20,14 @@ pub enum News {
     Samples(Result<Samples>),
     /// A picture was looked at.
     Looked(Box<Look>),
+    /// A journal was looked at, and what was wrong with it.
+    Watched(Box<Watch>, Option<Error>),
+    /// A run of this process is so far; more will come.
+    Progress(Progress),
+    /// A run was begun.
+    Begun(Result<Box<Begun>>),
+    /// A run of this process has ended.
+    Ended(Result<()>),
 }
 
 /// The work that is going on.
@@ -42,6 +53,11 @@ impl Jobs {
         std::thread::spawn(move || drop(sender.send(work())));
     }
 
+    /// For news from within a piece of work.
+    pub fn sender(&self) -> Sender<News> {
+        self.sender.clone()
+    }
+
     /// Whether any is going on.
     pub fn busy(&self) -> bool {
         self.running > 0
@@ -50,7 +66,7 @@ impl Jobs {
     /// The next piece of news, if there is any.
     pub fn news(&mut self) -> Option<News> {
         let news = self.receiver.try_recv().ok()?;
-        self.running -= 1;
+        self.count(&news);
         Some(news)
     }
 
@@ -59,7 +75,13 @@ impl Jobs {
         if self.running == 0 {
             return None;
         }
-        self.running -= 1;
-        self.receiver.recv().ok()
+        let news = self.receiver.recv().ok()?;
+        self.count(&news);
+        Some(news)
+    }
+
+    /// Every piece of work ends with one piece of news.
+    fn count(&mut self, news: &News) {
+        self.running -= usize::from(!matches!(news, News::Progress(_)));
     }
 }

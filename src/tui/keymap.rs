@@ -97,6 +97,10 @@ pub enum Action {
     Up,
     /// One down in a list; the next label.
     Down,
+    /// The label before, also where rows are listed.
+    PreviousLabel,
+    /// The next label.
+    NextLabel,
     /// A page up.
     PageUp,
     /// A page down.
@@ -191,6 +195,8 @@ pub enum Action {
     ChooseModel,
     /// Choose the dataset.
     ChooseData,
+    /// Choose the folder of the pictures.
+    ChooseImages,
     /// Choose the split.
     ChooseSplit,
     /// Start an evaluation.
@@ -299,11 +305,14 @@ pub const KEYS: &[Binding] = &[
     main(&["m"], Action::ChooseModel, "model", HOME),
     main(&["d"], Action::ChooseData, "dataset", HOME),
     main(&["s"], Action::ChooseSplit, "split", HOME),
+    key(&["i"], Action::ChooseImages, "folder of the dataset's files", HOME),
     main(&["e"], Action::Start, "evaluate", HOME),
     key(&["r"], Action::Refresh, "look again", HOME),
     key(&["p"], Action::Pin, "pin another run for comparison", Scope::Everywhere),
     key(&["Up", "k"], Action::Up, "label or row above", Scope::Everywhere),
     key(&["Down", "j"], Action::Down, "label or row below", Scope::Everywhere),
+    key(&["K", ","], Action::PreviousLabel, "label before", Scope::Everywhere),
+    key(&["J", "."], Action::NextLabel, "next label", Scope::Everywhere),
     key(&["PageUp"], Action::PageUp, "page up", LISTS),
     key(&["PageDown"], Action::PageDown, "page down", LISTS),
     key(&["Home"], Action::First, "first", LISTS),

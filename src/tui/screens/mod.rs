@@ -2,8 +2,10 @@
 
 pub mod curves;
 pub mod distribution;
+pub mod home;
 pub mod picture;
 pub mod reliability;
+pub mod run;
 pub mod table;
 pub mod threshold;
 pub mod triage;

@@ -30,6 +30,8 @@ pub enum Ask {
     Data,
     /// A split of the dataset.
     Split,
+    /// The folder of the pictures.
+    Images,
     /// A picture file.
     File,
 }
