@@ -12,3 +12,6 @@ mod models;
 mod predictions;
 mod real;
 mod support;
+mod tui;
+mod tui_terminal;
+mod tui_tmux;

@@ -3,15 +3,21 @@
 use crate::cards::catalogue;
 use crate::cards::model::ModelCard;
 use crate::cli::args;
-use crate::cli::{evaluation_table, machine, note, print, progress};
+use crate::cli::{evaluation_table, machine, note, print, progress, tui};
 use crate::data;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::inference::engine::Pace;
 use crate::inference::session::{Plan, Session, Start};
 use crate::labels;
 use crate::metrics::evaluation::{self, Evaluation, Settings};
 use crate::predictions::{self, Predictions};
 use crate::run::RunFolder;
+use crate::tui::app::App;
+use crate::tui::event;
+use crate::tui::image::Choice;
+use crate::tui::live::Begun;
+use crate::tui::theme::Theme;
+use crate::tui::watch::Watch;
 
 /// Carries the verb out.
 pub fn run(args: &args::Evaluate) -> Result<()> {
@@ -41,12 +47,38 @@ pub fn run(args: &args::Evaluate) -> Result<()> {
         folder,
         resume: args.resume,
     };
-    let text = carry_out(plan)?;
-    print(&text)
+    carry_out(plan, args.headless)
 }
 
-/// Runs a plan to its end and gives what a person is told about it.
-pub fn carry_out(plan: Plan) -> Result<String> {
+/// Runs a plan to its end and prints what a person is told about it; on a terminal in the UI.
+pub fn carry_out(plan: Plan, headless: bool) -> Result<()> {
+    let text = if headless || !tui::on_terminal() { in_text(plan) } else { in_ui(plan) };
+    print(&text?)
+}
+
+fn in_ui(plan: Plan) -> Result<String> {
+    let folder = plan.folder.clone();
+    let watch = Watch::new(folder.clone(), &plan.model.0, plan.policy, plan.dataset.clone());
+    let policy = plan.policy;
+    let mut app = App::new(Theme::from_env());
+    match Session::begin(plan)? {
+        Start::Begun(session) => app.start(Begun { session, watch, policy }),
+        Start::AlreadyFinished => app.open(folder.path().to_owned()),
+    }
+    event::run(&mut app, Choice::Auto)?;
+    let resume = "all of it is kept: go on with the same command and --resume";
+    match (app.outcome(), &app.shared.analysis) {
+        (Some(Err(e)), _) => Err(e.clone().mend(resume)),
+        (None, None) => Err(Error::interrupted("left before the run was finished").mend(resume)),
+        (_, Some(a)) => {
+            let failed = a.description.as_ref().map_or(0, |d| d.images - a.predictions.len());
+            Ok(summary(&a.name, &a.predictions, &a.evaluation, failed, &folder))
+        }
+        (Some(Ok(())), None) => Ok(format!("written to {}\n", folder.path().display())),
+    }
+}
+
+fn in_text(plan: Plan) -> Result<String> {
     let folder = plan.folder.clone();
     let name = format!("{} on {}", plan.model.0.name, plan.dataset.name);
     let settings = Settings { policy: plan.policy, ..Settings::default() };

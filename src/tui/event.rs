@@ -1,6 +1,6 @@
 //! The event loop: one thread that reads the keyboard and draws. It sleeps until a key, a signal, or news of work.
 
-use std::io::{Write, stdout};
+use std::io::{Write, stdin, stdout};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,6 +9,8 @@ use ratatui::backend::Backend;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use ratatui::crossterm::queue;
 use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::error::{Error, Result};
@@ -16,7 +18,7 @@ use crate::tui::app::{App, Wish};
 use crate::tui::image::{self, Choice, Pictures};
 use crate::tui::terminal::{Guard, Screen, fault, screen};
 
-/// How long it sleeps when nothing is going on; signals are seen this late.
+/// How long it sleeps when nothing is going on.
 const IDLE: Duration = Duration::from_millis(250);
 
 /// The same while work is going on.
@@ -26,7 +28,9 @@ const BUSY: Duration = Duration::from_millis(30);
 pub fn run(app: &mut App, choice: Choice) -> Result<()> {
     let ended = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        signal_hook::flag::register(signal, ended.clone())
+        // The first one ends it in good order, a second one at once, whatever it is waiting for.
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, ended.clone())
+            .and_then(|_| signal_hook::flag::register(signal, ended.clone()))
             .map_err(|e| Error::new(e.to_string()).at("installing a signal handler"))?;
     }
     let guard = Guard::take()?;
@@ -58,14 +62,15 @@ pub fn run(app: &mut App, choice: Choice) -> Result<()> {
             }
             None => {}
         }
-        let patience = if stale {
-            Duration::ZERO
-        } else if app.shared.jobs.busy() {
-            BUSY
-        } else {
-            IDLE
+        let patience = match (stale, app.shared.jobs.busy()) {
+            (true, _) => Duration::ZERO,
+            (false, true) => BUSY,
+            (false, false) => IDLE,
         };
-        if !event::poll(patience).map_err(fault)? {
+        if !sleep(patience)? {
+            return Err(Error::interrupted("the terminal has gone"));
+        }
+        if !event::poll(Duration::ZERO).map_err(fault)? {
             continue;
         }
         // All that has come before drawing once: pasted keys and window drags come in crowds.
@@ -83,6 +88,19 @@ pub fn run(app: &mut App, choice: Choice) -> Result<()> {
         }
     }
     pictures.forget(app.shared.graphics, &mut screen)
+}
+
+/// Sleeps until there is a key, a signal, or `patience` is over. False once the terminal is gone: crossterm would wait
+/// for it for ever.
+fn sleep(patience: Duration) -> Result<bool> {
+    let stdin = stdin();
+    let mut keyboard = [PollFd::new(&stdin, PollFlags::IN)];
+    let patience = Timespec::try_from(patience).map_err(|e| Error::new(e.to_string()))?;
+    match poll(&mut keyboard, Some(&patience)) {
+        Ok(_) => Ok(!keyboard[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)),
+        Err(e) if e == Errno::INTR => Ok(true),
+        Err(e) => Err(fault(e.into())),
+    }
 }
 
 /// One frame, with the picture that goes with it, in one synchronised batch.

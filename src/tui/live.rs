@@ -66,7 +66,7 @@ pub fn start(mut session: Box<Session>, policy: Policy, jobs: &mut Jobs) -> Cont
                 std::thread::sleep(LOOK);
             }
         };
-        let mut work = || -> Result<()> {
+        let work = || -> Result<()> {
             let finding = session.infer(&held.stop, &mut report)?;
             let settings = Settings { policy, ..Settings::default() };
             let evaluation = evaluation::evaluate(&finding.predictions, None, &settings)?;

@@ -55,7 +55,7 @@ pub struct Look {
     pub probabilities: Option<Vec<f64>>,
     /// What went wrong, if anything did.
     pub fault: Option<Error>,
-    /// How long Grad-CAM took, if it ran.
+    /// How long Grad-CAM took for this image, if it ran.
     pub explained: Option<Duration>,
 }
 
@@ -151,6 +151,7 @@ struct Kept {
     map: Option<(usize, Arc<Map>)>,
     model: Option<Arc<Model>>,
     probabilities: Option<Vec<f64>>,
+    explained: Option<Duration>,
 }
 
 impl Look {
@@ -161,6 +162,7 @@ impl Look {
             map: self.map.clone(),
             model: self.model.clone(),
             probabilities: self.probabilities.clone(),
+            explained: self.explained,
         }
     }
 
@@ -180,6 +182,7 @@ impl Look {
             look.picture = before.picture;
             look.map = before.map.filter(|(label, _)| Some(*label) == look.wanted.label);
             look.probabilities = before.probabilities;
+            look.explained = before.explained;
         }
         if let Err(e) = look.fill(explainer.as_ref()) {
             look.fault = Some(e);

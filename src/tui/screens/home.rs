@@ -29,6 +29,9 @@ use crate::tui::widgets::text::tail;
 /// Pictures that go through the device together.
 const BATCH: usize = 16;
 
+/// Where runs go unless it is said otherwise.
+const REPORTS: &str = "reports";
+
 /// The panel's state.
 #[derive(Default)]
 pub struct HomeScreen {
@@ -154,13 +157,16 @@ impl HomeScreen {
         let mut lines = Vec::new();
         let mut at = 0;
         let mut group = None;
+        if !items.iter().any(|i| matches!(i.group, Group::Run | Group::Unfinished)) {
+            lines.push(Line::styled(format!("No run is below ./{REPORTS} yet"), theme.bold()));
+        }
         for (i, item) in items.iter().enumerate() {
             let heading = item.group.heading();
             if group != Some(heading) {
                 lines.push(Line::styled(heading, theme.bold()));
                 group = Some(heading);
             }
-            let line = format!("  {:<40} {}", tail(&item.name, 40), item.says);
+            let line = format!("  {:<36} {}", tail(&item.name, 36), item.says);
             if i == self.selected {
                 at = lines.len();
                 lines.push(Line::styled(line, theme.selected()));
@@ -195,11 +201,7 @@ impl Group {
 
 /// What there is.
 fn items() -> Vec<Item> {
-    let mut items = runs(Path::new("reports"));
-    if items.is_empty() {
-        let (name, says) = ("none yet".to_owned(), "choose a model and a dataset and press e".to_owned());
-        items.push(Item { group: Group::Run, name, says });
-    }
+    let mut items = runs(Path::new(REPORTS));
     for name in catalogue::model_names() {
         let says = match catalogue::model(name) {
             Ok((card, home)) => match catalogue::weights_of(&card, &home) {
@@ -213,7 +215,7 @@ fn items() -> Vec<Item> {
     for name in catalogue::dataset_names() {
         let says = match catalogue::dataset(name) {
             Ok(card) if card.layout == Kind::Phantom => "drawn on demand".to_owned(),
-            Ok(card) if card.root.is_some() => format!("{}, files as the card says", card.licence),
+            Ok(card) if card.root.is_some() => "files as the card says".to_owned(),
             Ok(card) => {
                 format!("{}, give its folder (i); `roentgen datasets show {name}` tells how to get it", card.licence)
             }

@@ -30,7 +30,8 @@ const FAILURES: usize = 4;
 pub struct RunScreen {
     /// `None` while it is being updated on another thread, or there is no run.
     watch: Option<Box<Watch>>,
-    away: bool,
+    /// What was drawn last, for the moments when the watch is away.
+    drawn: Vec<Line<'static>>,
     folder: Option<PathBuf>,
     looked: Option<Instant>,
     /// Of a run that this process does.
@@ -79,7 +80,6 @@ impl RunScreen {
         let due = self.looked.is_none_or(|t| t.elapsed() >= EVERY);
         if due && let Some(mut watch) = self.watch.take_if(|w| !w.finished() || w.done == 0) {
             self.looked = Some(Instant::now());
-            self.away = true;
             shared.jobs.start(move || {
                 let result = watch.update();
                 News::Watched(watch, result.err())
@@ -89,7 +89,6 @@ impl RunScreen {
 
     /// Takes the watch back. Whether the run that is watched has just finished.
     pub fn hear(&mut self, watch: Box<Watch>, fault: Option<Error>, shared: &mut Shared) -> bool {
-        self.away = false;
         if let Some(fault) = fault {
             shared.say(fault.to_string());
         }
@@ -128,18 +127,19 @@ impl RunScreen {
     /// Draws the panel.
     pub fn draw(&mut self, frame: &mut Frame, area: Rect, shared: &mut Shared) {
         let theme = &shared.theme;
-        let Some(watch) = &self.watch else {
-            let text = if self.away {
-                "reading the journal ..."
-            } else {
-                "nothing is running: start an evaluation on panel 9"
-            };
-            return frame.render_widget(Paragraph::new(text), area);
-        };
-        let mut lines = self.head(watch, area.width, theme);
+        if let Some(watch) = &self.watch {
+            self.drawn = self.lines(watch, area.width, theme);
+        } else if self.drawn.is_empty() {
+            self.drawn = vec![Line::raw("nothing is running: start an evaluation on panel 9")];
+        }
+        frame.render_widget(Paragraph::new(self.drawn.clone()), area);
+    }
+
+    fn lines(&self, watch: &Watch, width: u16, theme: &Theme) -> Vec<Line<'static>> {
+        let mut lines = self.head(watch, width, theme);
         lines.push(Line::raw(""));
         lines.push(Line::styled(format!("{:<20} {:>6} {:>6}  AUROC  95% CI", "label", "n", "pos"), theme.bold()));
-        lines.extend(watch.labels.iter().map(|l| label(l, area.width, theme)));
+        lines.extend(watch.labels.iter().map(|l| label(l, width, theme)));
         if let Some(why) = &watch.blind {
             lines.push(Line::styled(why.clone(), theme.dim()));
         }
@@ -149,7 +149,7 @@ impl RunScreen {
             let latest = watch.failures.iter().rev().take(FAILURES);
             lines.extend(latest.map(|(image, reason)| Line::raw(format!("  {}: {reason}", tail(image, 40)))));
         }
-        frame.render_widget(Paragraph::new(lines), area);
+        lines
     }
 
     fn head(&self, watch: &Watch, width: u16, theme: &Theme) -> Vec<Line<'static>> {
