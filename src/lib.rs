@@ -12,7 +12,8 @@
 //!
 //! Who may import whom is held by `tests/architecture.rs`: [`error`], [`labels`], [`files`], [`predictions`], [`cards`]
 //! and [`run`] are the base; [`data`], [`imaging`] and [`weights`] stand on it and not on each other; [`models`] add
-//! [`ops`]; [`inference`] joins them; [`metrics`] know the predictions only; [`cli`] may use all, and only it prints.
+//! [`ops`]; [`inference`] joins them; [`explain`] looks into models; [`metrics`] know the predictions only; [`tui`] may use all but [`cli`],
+//! which may use everything; only these two print.
 //! Two rooms are not in the first sketch of the layout: `files` (whole-or-nothing writes and hashes, which cards, runs and
 //! reports share) and `run` (the run folder's places and description, which inference writes and reports read).
 
@@ -23,6 +24,7 @@ pub mod cli;
 pub mod data;
 pub mod dicom_elements;
 pub mod error;
+pub mod explain;
 pub mod files;
 pub mod imaging;
 pub mod inference;
@@ -32,4 +34,5 @@ pub mod models;
 pub mod ops;
 pub mod predictions;
 pub mod run;
+pub mod tui;
 pub mod weights;

@@ -23,6 +23,14 @@ impl RunFolder {
         Self(path.into())
     }
 
+    /// Where a run of `model` on `dataset` goes unless it is said otherwise: `reports/MODEL--DATASET--SPLIT`.
+    pub fn usual(model: &ModelCard, dataset: &DatasetCard, split: Option<&str>) -> Self {
+        let parts = [Some(model.name.as_str()), Some(dataset.name.as_str()), split];
+        let name = parts.map(Option::unwrap_or_default).join("--");
+        let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+        Self(Path::new("reports").join(name.trim_end_matches('-').chars().map(plain).collect::<String>()))
+    }
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.0
@@ -51,6 +59,11 @@ impl RunFolder {
     /// The evaluation of the predictions.
     pub fn evaluation(&self) -> PathBuf {
         self.0.join("evaluation.json")
+    }
+
+    /// Marks, notes and chosen thresholds of a person; never part of what is signed.
+    pub fn annotations(&self) -> PathBuf {
+        self.0.join("annotations.csv")
     }
 
     /// There only while the run is unfinished.

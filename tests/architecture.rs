@@ -22,6 +22,7 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("ops", &[]),
     ("models", &["ops", "weights"]),
     ("inference", &["data", "imaging", "models"]),
+    ("explain", &["models", "imaging"]),
     ("metrics", &[]),
 ];
 
@@ -29,9 +30,11 @@ const ABOVE: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
-    ("signal_hook", &["cli"]),
-    ("candle_core", &["ops", "weights", "models", "inference", "cli"]),
-    ("image", &["imaging"]),
+    ("signal_hook", &["cli", "tui"]),
+    ("ratatui", &["tui"]),
+    ("viuer", &["tui"]),
+    ("candle_core", &["ops", "weights", "models", "inference", "explain", "cli", "tui"]),
+    ("image", &["imaging", "tui"]),
     ("mozjpeg", &["imaging"]),
 ];
 

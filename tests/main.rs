@@ -15,3 +15,6 @@ mod predictions;
 mod real;
 mod score;
 mod support;
+mod tui;
+mod tui_terminal;
+mod tui_tmux;

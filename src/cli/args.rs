@@ -14,8 +14,9 @@ use crate::predictions::{self, Condition};
 #[derive(Parser)]
 #[command(name = "roentgen", version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Cli {
+    /// Without one the terminal UI opens
     #[command(subcommand)]
-    pub verb: Verb,
+    pub verb: Option<Verb>,
 }
 
 #[derive(Subcommand)]
@@ -32,6 +33,8 @@ pub enum Verb {
     Compare(Compare),
     /// Fit maps to better probabilities on tuning predictions, and try them on others
     Calibrate(Calibrate),
+    /// The terminal UI: panels over a run, triage of its errors
+    Tui(Tui),
     /// The bundled dataset cards, and whether your copy fits them
     Datasets {
         #[command(subcommand)]
@@ -90,6 +93,29 @@ pub struct Evaluate {
     /// Print text, also on a terminal
     #[arg(long)]
     pub headless: bool,
+}
+
+#[derive(Args)]
+pub struct Tui {
+    /// A run folder or a predictions file [default: choose on the first panel]
+    #[arg(value_name = "RUN|PREDICTIONS.csv")]
+    pub run: Option<PathBuf>,
+    /// Where the pictures are, when the run's card does not say
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// How pictures are drawn
+    #[arg(long, value_enum, default_value_t = Graphics::Auto)]
+    pub graphics: Graphics,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Graphics {
+    Auto,
+    Kitty,
+    Iterm,
+    Sixel,
+    Blocks,
+    Off,
 }
 
 #[derive(Args)]

@@ -3,7 +3,7 @@
 use candle_core::Device;
 
 use crate::cards::catalogue;
-use crate::cli::{args, evaluate, print};
+use crate::cli::{args, evaluate};
 use crate::data;
 use crate::error::{Error, Result};
 use crate::inference::engine::Pace;
@@ -37,6 +37,5 @@ pub fn run(args: &args::Demo) -> Result<()> {
         folder: RunFolder::new(out),
         resume: false,
     };
-    let text = evaluate::carry_out(plan)?;
-    print(&text)
+    evaluate::carry_out(plan, args.headless)
 }

@@ -1,13 +1,12 @@
 //! `roentgen evaluate`: a run from cards to the table on stdout.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::cards::catalogue;
-use crate::cards::dataset::DatasetCard;
 use crate::cards::model::ModelCard;
 use crate::cli::args;
 use crate::cli::calibrate::softmax_note;
-use crate::cli::{evaluation_table, machine, note, print, progress};
+use crate::cli::{evaluation_table, machine, note, print, progress, tui};
 use crate::data;
 use crate::error::{Error, Result};
 use crate::files;
@@ -18,6 +17,12 @@ use crate::metrics::evaluation::{self, Evaluation, Settings};
 use crate::metrics::recalibration::Calibrators;
 use crate::predictions::{self, Predictions};
 use crate::run::{Calibration, RunFolder};
+use crate::tui::app::App;
+use crate::tui::event;
+use crate::tui::image::Choice;
+use crate::tui::live::Begun;
+use crate::tui::theme::Theme;
+use crate::tui::watch::Watch;
 
 /// Carries the verb out.
 pub fn run(args: &args::Evaluate) -> Result<()> {
@@ -30,10 +35,10 @@ pub fn run(args: &args::Evaluate) -> Result<()> {
     if let Some(limit) = args.limit {
         dataset.samples.truncate(limit);
     }
-    let folder = RunFolder::new(match &args.out {
-        Some(out) => out.clone(),
-        None => default_out(&model, &card, args.split.as_deref()),
-    });
+    let folder = match &args.out {
+        Some(out) => RunFolder::new(out),
+        None => RunFolder::usual(&model, &card, args.split.as_deref()),
+    };
     label_notes(&model, &dataset.labels);
     let calibration = args.calibration.as_deref().map(|path| calibration(path, &model)).transpose()?;
     let plan = Plan {
@@ -49,12 +54,38 @@ pub fn run(args: &args::Evaluate) -> Result<()> {
         folder,
         resume: args.resume,
     };
-    let text = carry_out(plan)?;
-    print(&text)
+    carry_out(plan, args.headless)
 }
 
-/// Runs a plan to its end and gives what a person is told about it.
-pub fn carry_out(plan: Plan) -> Result<String> {
+/// Runs a plan to its end and prints what a person is told about it; on a terminal in the UI.
+pub fn carry_out(plan: Plan, headless: bool) -> Result<()> {
+    let text = if headless || !tui::on_terminal() { in_text(plan) } else { in_ui(plan) };
+    print(&text?)
+}
+
+fn in_ui(plan: Plan) -> Result<String> {
+    let folder = plan.folder.clone();
+    let watch = Watch::new(folder.clone(), &plan.model.0, plan.policy, plan.dataset.clone());
+    let policy = plan.policy;
+    let mut app = App::new(Theme::from_env());
+    match Session::begin(plan)? {
+        Start::Begun(session) => app.start(Begun { session, watch, policy }),
+        Start::AlreadyFinished => app.open(folder.path().to_owned()),
+    }
+    event::run(&mut app, Choice::Auto)?;
+    let resume = "all of it is kept: go on with the same command and --resume";
+    match (app.outcome(), &app.shared.analysis) {
+        (Some(Err(e)), _) => Err(e.clone().mend(resume)),
+        (None, None) => Err(Error::interrupted("left before the run was finished").mend(resume)),
+        (_, Some(a)) => {
+            let failed = a.description.as_ref().map_or(0, |d| d.images - a.predictions.len());
+            Ok(summary(&a.name, &a.predictions, &a.evaluation, failed, &folder))
+        }
+        (Some(Ok(())), None) => Ok(format!("written to {}\n", folder.path().display())),
+    }
+}
+
+fn in_text(plan: Plan) -> Result<String> {
     let folder = plan.folder.clone();
     let name = format!("{} on {}", plan.model.0.name, plan.dataset.name);
     let settings = Settings { policy: plan.policy, ..Settings::default() };
@@ -90,13 +121,6 @@ fn calibration(path: &Path, model: &ModelCard) -> Result<Calibration> {
     calibrators.check_fits(&model.name, &model.labels).map_err(|e| e.at(path.display()))?;
     softmax_note(model);
     Ok(Calibration { sha256: files::sha256(content.as_bytes()), content })
-}
-
-fn default_out(model: &ModelCard, dataset: &DatasetCard, split: Option<&str>) -> PathBuf {
-    let name =
-        [Some(model.name.as_str()), Some(dataset.name.as_str()), split].map(Option::unwrap_or_default).join("--");
-    let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
-    PathBuf::from("reports").join(name.trim_end_matches('-').chars().map(plain).collect::<String>())
 }
 
 /// Says which labels are in only one of model and data.

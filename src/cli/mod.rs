@@ -14,6 +14,7 @@ mod progress;
 mod score;
 mod score_text;
 mod table;
+mod tui;
 mod weights;
 
 use std::io::Write;
@@ -27,14 +28,16 @@ use crate::error::{Error, Kind, Result};
 pub fn main() -> ExitCode {
     let cli = args::Cli::parse();
     let done = match cli.verb {
-        args::Verb::Demo(args) => demo::run(&args),
-        args::Verb::Evaluate(args) => evaluate::run(&args),
-        args::Verb::Predict(args) => predict::run(&args),
-        args::Verb::Score(args) => score::run(&args),
-        args::Verb::Compare(args) => compare::run(&args),
-        args::Verb::Calibrate(args) => calibrate::run(&args),
-        args::Verb::Datasets { verb } => datasets::run(&verb),
-        args::Verb::Weights { verb } => weights::run(&verb),
+        Some(args::Verb::Demo(args)) => demo::run(&args),
+        Some(args::Verb::Evaluate(args)) => evaluate::run(&args),
+        Some(args::Verb::Predict(args)) => predict::run(&args),
+        Some(args::Verb::Score(args)) => score::run(&args),
+        Some(args::Verb::Compare(args)) => compare::run(&args),
+        Some(args::Verb::Calibrate(args)) => calibrate::run(&args),
+        Some(args::Verb::Tui(args)) => tui::run(&args),
+        Some(args::Verb::Datasets { verb }) => datasets::run(&verb),
+        Some(args::Verb::Weights { verb }) => weights::run(&verb),
+        None => tui::home(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

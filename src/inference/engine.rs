@@ -127,9 +127,10 @@ pub fn run(
     Ok(outcomes)
 }
 
-/// Reads, decodes and preprocesses the picture of `sample`.
-pub fn prepare(sample: &Sample, input: &Input) -> Prepared {
-    let (sha256, picture) = match &sample.source {
+/// Reads and decodes the picture of `sample`, by the window of `input` if it has one. Also the SHA-256 of the picture's
+/// bytes in hex, if they could be read.
+pub fn picture(sample: &Sample, input: &Input) -> (Option<String>, Result<Picture>) {
+    match &sample.source {
         Source::File(path) => match std::fs::read(path) {
             Err(e) => (None, Err(Error::io(path, e))),
             Ok(bytes) => {
@@ -146,7 +147,12 @@ pub fn prepare(sample: &Sample, input: &Input) -> Prepared {
             let pixels = Pixels::Gray(phantom.pixels);
             (Some(sha256), Ok(Picture { width: side, height: side, pixels, range: [0.0, 255.0] }))
         }
-    };
+    }
+}
+
+/// Reads, decodes and preprocesses the picture of `sample`.
+pub fn prepare(sample: &Sample, input: &Input) -> Prepared {
+    let (sha256, picture) = picture(sample, input);
     let values = picture.and_then(|picture| {
         let (values, height, width) =
             preprocess::apply(input, &picture).map_err(|e| e.at(format_args!("image {}", sample.id)))?;

@@ -131,6 +131,43 @@ fn lock(file: &File, path: &Path) -> Result<()> {
     }
 }
 
+/// Follows a journal that another thread or process is writing.
+pub struct Tail {
+    path: PathBuf,
+    read: u64,
+    begun: bool,
+}
+
+impl Tail {
+    /// From the first line of the journal at `path`, which need not be there yet.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), read: 0, begun: false }
+    }
+
+    /// The outcomes of the lines that were finished since the last call. A journal that is not there has none.
+    pub fn read(&mut self) -> Result<Vec<Outcome>> {
+        let mut file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(Error::io(&self.path, e)),
+        };
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(self.read))
+            .and_then(|_| file.read_to_end(&mut bytes))
+            .map_err(|e| Error::io(&self.path, e))?;
+        let mut outcomes = Vec::new();
+        for line in bytes.split_inclusive(|&b| b == b'\n') {
+            let Some(text) = checked(line) else { break };
+            self.read += line.len() as u64;
+            if std::mem::replace(&mut self.begun, true) {
+                outcomes
+                    .push(serde_json::from_str(text).map_err(|e| Error::new(e.to_string()).at(self.path.display()))?);
+            }
+        }
+        Ok(outcomes)
+    }
+}
+
 fn line(entry: &impl Serialize) -> String {
     let json = serde_json::to_string(entry).expect("these types have string keys and finite or null numbers only");
     format!("{:08x} {json}\n", crc32(json.as_bytes()))
@@ -179,6 +216,22 @@ mod tests {
             drop(journal);
             assert_eq!(std::fs::read(&path).unwrap(), full, "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_follower_sees_whole_lines_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let mut tail = Tail::new(&path);
+        assert_eq!(tail.read().unwrap(), []);
+        let mut journal = Journal::create(&path, "run-1").unwrap();
+        journal.append(&outcomes()[..1]).unwrap();
+        assert_eq!(tail.read().unwrap(), outcomes()[..1]);
+        let torn = line(&outcomes()[1]);
+        journal.write(&torn[..10]).unwrap();
+        assert_eq!(tail.read().unwrap(), []);
+        journal.write(&torn[10..]).unwrap();
+        assert_eq!(tail.read().unwrap(), outcomes()[1..2]);
     }
 
     #[test]

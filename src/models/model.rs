@@ -46,6 +46,15 @@ impl Model {
         self.run(x, |x| self.features_of(x))
     }
 
+    /// The last feature maps of one image as they are pooled (`[features, h', w']`), the gradient of logit number `label`
+    /// with respect to the pooled values, and the logits: what Grad-CAM is made of. A label that is not there is an error.
+    pub fn last_maps(&self, x: &Tensor, label: usize) -> Result<(Tensor, Vec<f32>, Vec<f32>)> {
+        if x.dims().first() != Some(&1) {
+            return Err(Error::new("maps are made for one image at a time"));
+        }
+        self.head.gradient(&self.features(x)?, label).map_err(fault)
+    }
+
     /// Where the weights are.
     pub fn device(&self) -> &Device {
         &self.device

@@ -1,0 +1,223 @@
+//! An opened table: what every panel reads. Scores are sorted once here; moving a threshold only looks them up.
+
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::error::Result;
+use crate::metrics::auroc::Placements;
+use crate::metrics::compare::{Comparison, paired_auroc};
+use crate::metrics::evaluation::{self, Evaluation, Settings};
+use crate::metrics::operating_point::{FittedOn, OperatingPoint, Rule};
+use crate::metrics::precision_recall;
+use crate::metrics::roc::Ranked;
+use crate::predictions::{self, Policy, Predictions};
+use crate::run::{Description, RunFolder};
+
+/// Steps to which curves are rounded before they are drawn: more than any terminal has dots.
+const GRID: f64 = 1024.0;
+
+/// Points of a confidence band.
+const BAND: usize = 48;
+
+/// A table with its evaluation.
+pub struct Analysis {
+    /// What is written above it.
+    pub name: String,
+    /// Where marks, notes and thresholds are kept.
+    pub annotations: PathBuf,
+    /// What ran, where the table is that of a run.
+    pub description: Option<Description>,
+    /// The table.
+    pub predictions: Predictions,
+    /// What becomes of uncertain and unmentioned labels.
+    pub policy: Policy,
+    /// Every number about it.
+    pub evaluation: Evaluation,
+    /// Parallel to `evaluation.labels`.
+    pub labels: Vec<LabelData>,
+}
+
+/// The rows of one label that count, sorted.
+pub struct LabelData {
+    /// Where it stands in the table's labels.
+    pub column: usize,
+    /// The table's row of each of the following.
+    pub rows: Vec<u32>,
+    /// Truths.
+    pub y: Vec<bool>,
+    /// Scores.
+    pub p: Vec<f64>,
+    /// Patient numbers, where they are known.
+    pub patients: Option<Vec<u32>>,
+    /// Truths and scores, sorted; `None` where no row counts.
+    pub ranked: Option<Ranked>,
+    /// (1 - specificity, sensitivity), thinned.
+    pub roc: Vec<(f64, f64)>,
+    /// (recall, precision), thinned.
+    pub precision_recall: Vec<(f64, f64)>,
+    band: OnceCell<Vec<Band>>,
+}
+
+/// The interval of the sensitivity beside one point of the ROC curve.
+#[derive(Debug, Clone, Copy)]
+pub struct Band {
+    /// 1 - specificity.
+    pub fpr: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+impl Analysis {
+    /// Opens a run folder or a predictions file and evaluates it.
+    pub fn open(path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            let folder = RunFolder::new(path);
+            let description = Description::read(&folder)?;
+            let predictions = predictions::read(&folder.predictions(), None)?;
+            let name = format!("{} on {}", description.model.name, description.dataset.name);
+            return Self::of(name, folder.annotations(), Some(description), predictions);
+        }
+        let predictions = predictions::read(path, None)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let annotations = path.with_file_name(format!("{name}.annotations.csv"));
+        Self::of(name, annotations, None, predictions)
+    }
+
+    /// Evaluates a table.
+    pub fn of(
+        name: String,
+        annotations: PathBuf,
+        description: Option<Description>,
+        predictions: Predictions,
+    ) -> Result<Self> {
+        let policy = description.as_ref().map_or_else(Policy::default, |d| d.policy);
+        let settings = Settings { policy, ..Settings::default() };
+        let evaluation = evaluation::evaluate(&predictions, None, &settings)?;
+        let clusters = predictions.clusters();
+        let scored: Vec<usize> =
+            (0..predictions.labels.len()).filter(|&i| predictions.labels[i].scores.is_some()).collect();
+        let labels = scored
+            .par_iter()
+            .map(|&column| LabelData::new(&predictions, column, policy, clusters.as_deref()))
+            .collect::<Result<_>>()?;
+        Ok(Self { name, annotations, description, predictions, policy, evaluation, labels })
+    }
+
+    /// Name of label `i`.
+    pub fn label(&self, i: usize) -> &str {
+        &self.evaluation.labels[i].label
+    }
+
+    /// The difference of the AUROCs of label `i` (ours less the other's), where both tables hold the same images.
+    pub fn difference(&self, other: &Self, i: usize) -> Option<Comparison> {
+        let theirs = &other.labels[other.find(self.label(i))?];
+        let ours = &self.labels[i];
+        if self.predictions.images != other.predictions.images || ours.rows != theirs.rows || ours.y != theirs.y {
+            return None;
+        }
+        let placements = |l: &LabelData| Placements::new(l.ranked.as_ref()?, l.patients.as_deref());
+        Some(paired_auroc(&placements(ours)?, &placements(theirs)?))
+    }
+
+    /// The label of this table that is called `name`.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.evaluation.labels.iter().position(|l| crate::labels::same(&l.label, name))
+    }
+}
+
+impl LabelData {
+    fn new(predictions: &Predictions, column: usize, policy: Policy, clusters: Option<&[u32]>) -> Result<Self> {
+        let label = &predictions.labels[column];
+        let scores = label.scores.as_deref().unwrap_or_default();
+        let (rows, y) = policy.rows(label.truths.as_deref().unwrap_or_default());
+        let p: Vec<f64> = rows.iter().map(|&row| scores[row as usize]).collect();
+        let patients = clusters.map(|ids| rows.iter().map(|&row| ids[row as usize]).collect());
+        let ranked = (!rows.is_empty()).then(|| Ranked::new(&y, &p)).transpose()?;
+        let (mut roc, mut curve) = (Vec::new(), Vec::new());
+        if let Some(ranked) = &ranked {
+            roc = thinned(ranked.roc_points().iter().map(|p| (p.fpr, p.tpr)));
+            curve = thinned(precision_recall::curve(ranked).iter().map(|p| (p.recall, p.precision)));
+        }
+        Ok(Self { column, rows, y, p, patients, ranked, roc, precision_recall: curve, band: OnceCell::new() })
+    }
+
+    /// Sorted scores with both classes; without, there is no threshold to speak of.
+    pub fn cut(&self) -> Option<&Ranked> {
+        self.ranked.as_ref().filter(|r| r.two_classes())
+    }
+
+    /// All that is known at `threshold`.
+    pub fn at(&self, threshold: f64) -> Option<OperatingPoint> {
+        let ranked = self.cut()?;
+        Rule::Fixed(threshold).evaluate(ranked, FittedOn::Given, ranked, self.patients.as_deref())
+    }
+
+    /// The threshold that `rule` chooses.
+    pub fn fit(&self, rule: Rule) -> Option<f64> {
+        rule.fit(self.cut()?).first().copied()
+    }
+
+    /// 95% intervals of the sensitivity along the ROC curve, point by point.
+    pub fn band(&self) -> &[Band] {
+        self.band.get_or_init(|| {
+            let Some(ranked) = self.cut() else { return Vec::new() };
+            let cuts = ranked.cuts();
+            let n_neg = f64::from(ranked.n_neg());
+            // Evenly along the x axis, not along the scores: most of those lie in one corner.
+            let mut chosen: Vec<usize> = (0..=BAND)
+                .map(|k| cuts.partition_point(|c| f64::from(c.fp) / n_neg < k as f64 / BAND as f64).min(cuts.len() - 1))
+                .collect();
+            chosen.dedup();
+            let point = |i: usize| {
+                let (low, high) = self.at(cuts[i].threshold)?.ci.sensitivity?;
+                Some(Band { fpr: f64::from(cuts[i].fp) / n_neg, low, high })
+            };
+            chosen.into_iter().filter_map(point).collect()
+        })
+    }
+
+    /// Lowest and highest score.
+    pub fn range(&self) -> (f64, f64) {
+        let cuts = self.ranked.as_ref().map_or(&[][..], Ranked::cuts);
+        let low = cuts.last().map_or(0.0, |c| c.threshold);
+        let high = cuts.first().map_or(1.0, |c| c.threshold);
+        if (0.0..=1.0).contains(&low) && (0.0..=1.0).contains(&high) { (0.0, 1.0) } else { (low, high) }
+    }
+}
+
+/// The points of a curve without those that fall on the dot before them.
+fn thinned(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
+    let mut kept: Vec<(f64, f64)> = Vec::new();
+    let mut last = None;
+    let mut skipped = None;
+    for (x, y) in points {
+        let dot = ((x * GRID).round() as i64, (y * GRID).round() as i64);
+        if last == Some(dot) {
+            skipped = Some((x, y));
+            continue;
+        }
+        // The end of a run of equal dots keeps corners where they are.
+        kept.extend(skipped.take());
+        last = Some(dot);
+        kept.push((x, y));
+    }
+    kept.extend(skipped);
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thinning_keeps_the_ends_and_drops_what_cannot_be_seen() {
+        let dense: Vec<_> = (0..=100_000).map(|i| (f64::from(i) / 1e5, f64::from(i) / 1e5)).collect();
+        let thin = thinned(dense.iter().copied());
+        assert!(thin.len() < 2100, "{}", thin.len());
+        assert_eq!((thin[0], thin[thin.len() - 1]), ((0.0, 0.0), (1.0, 1.0)));
+    }
+}

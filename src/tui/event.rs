@@ -1,0 +1,126 @@
+//! The event loop: one thread that reads the keyboard and draws. It sleeps until a key, a signal, or news of work.
+
+use std::io::{Write, stdin, stdout};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ratatui::backend::Backend;
+use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use ratatui::crossterm::queue;
+use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::error::{Error, Result};
+use crate::tui::app::{App, Wish};
+use crate::tui::image::{self, Choice, Pictures};
+use crate::tui::terminal::{Guard, Screen, fault, screen};
+
+/// How long it sleeps when nothing is going on.
+const IDLE: Duration = Duration::from_millis(250);
+
+/// The same while work is going on.
+const BUSY: Duration = Duration::from_millis(30);
+
+/// Runs the program until a person leaves it or a signal ends it.
+pub fn run(app: &mut App, choice: Choice) -> Result<()> {
+    let ended = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // The first one ends it in good order, a second one at once, whatever it is waiting for.
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, ended.clone())
+            .and_then(|_| signal_hook::flag::register(signal, ended.clone()))
+            .map_err(|e| Error::new(e.to_string()).at("installing a signal handler"))?;
+    }
+    let guard = Guard::take()?;
+    let mut screen = screen()?;
+    let mut pictures = Pictures::default();
+    // A frame before the probe, which may have to wait for a terminal that does not answer.
+    draw(app, &mut screen, &mut pictures)?;
+    app.shared.graphics = image::probe(choice);
+    let mut stale = true;
+    while !ended.load(Ordering::SeqCst) {
+        app.tick();
+        stale |= app.news();
+        if stale {
+            draw(app, &mut screen, &mut pictures)?;
+            stale = false;
+        }
+        match app.wish() {
+            Some(Wish::Quit) => break,
+            Some(Wish::Suspend) => {
+                pictures.forget(app.shared.graphics, &mut screen)?;
+                guard.suspend()?;
+                screen.clear().map_err(fault)?;
+                stale = true;
+            }
+            Some(Wish::Redraw) => {
+                pictures.forget(app.shared.graphics, &mut screen)?;
+                screen.clear().map_err(fault)?;
+                stale = true;
+            }
+            None => {}
+        }
+        let patience = match (stale, app.shared.jobs.busy()) {
+            (true, _) => Duration::ZERO,
+            (false, true) => BUSY,
+            (false, false) => IDLE,
+        };
+        if !sleep(patience)? {
+            return Err(Error::interrupted("the terminal has gone"));
+        }
+        if !event::poll(Duration::ZERO).map_err(fault)? {
+            continue;
+        }
+        // All that has come before drawing once: pasted keys and window drags come in crowds.
+        loop {
+            match event::read().map_err(fault)? {
+                Event::Key(key) if key.kind != KeyEventKind::Release => app.key(key),
+                Event::Mouse(event) => app.mouse(event),
+                Event::Resize(..) => pictures.forget(app.shared.graphics, &mut screen)?,
+                _ => {}
+            }
+            stale = true;
+            if !event::poll(Duration::ZERO).map_err(fault)? {
+                break;
+            }
+        }
+    }
+    pictures.forget(app.shared.graphics, &mut screen)
+}
+
+/// Sleeps until there is a key, a signal, or `patience` is over. False once the terminal is gone: crossterm would wait
+/// for it for ever.
+fn sleep(patience: Duration) -> Result<bool> {
+    let stdin = stdin();
+    let mut keyboard = [PollFd::new(&stdin, PollFlags::IN)];
+    let patience = Timespec::try_from(patience).map_err(|e| Error::new(e.to_string()))?;
+    match poll(&mut keyboard, Some(&patience)) {
+        Ok(_) => Ok(!keyboard[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)),
+        Err(e) if e == Errno::INTR => Ok(true),
+        Err(e) => Err(fault(e.into())),
+    }
+}
+
+/// One frame, with the picture that goes with it, in one synchronised batch.
+fn draw(app: &mut App, screen: &mut Screen, pictures: &mut Pictures) -> Result<()> {
+    queue!(stdout(), BeginSynchronizedUpdate).map_err(fault)?;
+    screen.autoresize().map_err(fault)?;
+    app.draw(&mut screen.get_frame());
+    let wanted = app.shared.picture.take();
+    let graphics = app.shared.graphics;
+    let change = pictures.before(wanted.as_ref().map(|(r, a)| (&**r, *a)), graphics, screen)?;
+    screen.flush().map_err(fault)?;
+    screen.hide_cursor().map_err(fault)?;
+    screen.swap_buffers();
+    Backend::flush(screen.backend_mut()).map_err(fault)?;
+    let mut early = Vec::new();
+    if let (true, Some((raster, area))) = (change.print, &wanted) {
+        early = pictures.print(raster, *area, graphics)?;
+    }
+    let mut out = stdout();
+    queue!(out, EndSynchronizedUpdate).and_then(|()| out.flush()).map_err(fault)?;
+    early.into_iter().for_each(|key| app.key(key));
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! The terminal UI: panels over a predictions table, triage of its errors, and inference as it goes.
+
+pub mod analysis;
+pub mod annotations;
+pub mod app;
+pub mod compose;
+pub mod event;
+pub mod image;
+pub mod jobs;
+pub mod keymap;
+pub mod live;
+pub mod screens;
+pub mod sources;
+pub mod terminal;
+pub mod theme;
+pub mod viewer;
+pub mod watch;
+pub mod widgets;

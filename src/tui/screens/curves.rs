@@ -1,0 +1,150 @@
+//! ROC and precision-recall curves, of one label or of all, with the chosen threshold on them.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
+use ratatui::text::Line;
+use ratatui::widgets::Paragraph;
+
+use crate::metrics::operating_point::OperatingPoint;
+use crate::tui::analysis::{Analysis, LabelData};
+use crate::tui::app::Shared;
+use crate::tui::keymap::Action;
+use crate::tui::widgets::labels::{self, Entry};
+use crate::tui::widgets::plot::{Mark, Plot};
+use crate::tui::widgets::text::{number, with_interval};
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Curve {
+    /// Sensitivity against 1 - specificity.
+    Roc,
+    /// Precision against recall.
+    PrecisionRecall,
+}
+
+/// The panel's state.
+pub struct CurveScreen {
+    curve: Curve,
+    all: bool,
+    /// The ROC's upper left corner is this far magnified; the precision-recall curve's right end.
+    zoom: u32,
+}
+
+impl CurveScreen {
+    /// The panel of one kind.
+    pub fn new(curve: Curve) -> Self {
+        Self { curve, all: false, zoom: 0 }
+    }
+
+    /// Carries an action out.
+    pub fn act(&mut self, action: Action, shared: &mut Shared) {
+        match action {
+            Action::Overlay => self.all = !self.all,
+            Action::ZoomIn => self.zoom = (self.zoom + 1).min(5),
+            Action::ZoomOut => self.zoom = self.zoom.saturating_sub(1),
+            _ => shared.act_on_threshold(action, 0.01),
+        }
+    }
+
+    /// Draws the panel.
+    pub fn draw(&mut self, frame: &mut Frame, area: Rect, shared: &mut Shared) {
+        let Some(analysis) = &shared.analysis else { return };
+        let theme = &shared.theme;
+        let [left, right] = Layout::horizontal([Constraint::Min(40), Constraint::Length(30)]).spacing(1).areas(area);
+        let chosen = shared.label;
+        let label = &analysis.labels[chosen];
+        let far = 0.5f64.powi(self.zoom as i32);
+        let (title, x, y) = match self.curve {
+            Curve::Roc => ("sensitivity (up) against 1 - specificity", [0.0, far], [1.0 - far, 1.0]),
+            Curve::PrecisionRecall => ("precision (up) against recall", [1.0 - far, 1.0], [0.0, 1.0]),
+        };
+        let mut marks = Vec::new();
+        match (self.curve, label.ranked.as_ref()) {
+            (Curve::Roc, _) => marks.push(Mark::Faint(vec![(0.0, 0.0), (1.0, 1.0)])),
+            (Curve::PrecisionRecall, Some(ranked)) => {
+                let prevalence = f64::from(ranked.n_pos()) / ranked.n() as f64;
+                marks.push(Mark::Faint(vec![(0.0, prevalence), (1.0, prevalence)]));
+            }
+            (Curve::PrecisionRecall, None) => {}
+        }
+        if self.all {
+            let others = analysis.labels.iter().enumerate().filter(|(i, _)| *i != chosen);
+            marks.extend(others.map(|(i, l)| Mark::Curve(self.points(l), theme.curve(i))));
+        } else if self.curve == Curve::Roc {
+            marks.push(Mark::Faint(label.band().iter().map(|b| (b.fpr, b.low)).collect()));
+            marks.push(Mark::Faint(label.band().iter().map(|b| (b.fpr, b.high)).collect()));
+        }
+        if let Some((pinned, i)) = shared.pinned.as_ref().and_then(|p| Some((p, p.find(analysis.label(chosen))?))) {
+            marks.push(Mark::Curve(self.points(&pinned.labels[i]), theme.blue()));
+        }
+        let colour = if self.all { theme.curve(chosen) } else { theme.orange() };
+        marks.push(Mark::Curve(self.points(label), colour));
+        let point = label.at(shared.thresholds[chosen]);
+        if let Some((px, py)) = point.as_ref().and_then(|p| self.place(p)) {
+            marks.push(Mark::Sign(px, py, theme.sign("◆", "O"), colour));
+        }
+        Plot { title: title.into(), x, y, marks }.draw(left, frame.buffer_mut(), theme);
+
+        let beside = beside(analysis, shared, point.as_ref());
+        let [list, below] =
+            Layout::vertical([Constraint::Min(3), Constraint::Length(beside.len() as u16)]).areas(right);
+        let title =
+            if self.curve == Curve::Roc { "label                  AUROC" } else { "label                     AP" };
+        let entries: Vec<Entry> = (0..analysis.labels.len()).map(|i| self.entry(analysis, shared, i)).collect();
+        labels::draw(title, &entries, chosen, list, frame.buffer_mut(), theme);
+        frame.render_widget(Paragraph::new(beside), below);
+    }
+
+    fn points<'a>(&self, label: &'a LabelData) -> &'a [(f64, f64)] {
+        match self.curve {
+            Curve::Roc => &label.roc,
+            Curve::PrecisionRecall => &label.precision_recall,
+        }
+    }
+
+    fn place(&self, point: &OperatingPoint) -> Option<(f64, f64)> {
+        let m = &point.measures;
+        match self.curve {
+            Curve::Roc => Some((1.0 - m.specificity?, m.sensitivity?)),
+            Curve::PrecisionRecall => Some((m.sensitivity?, m.ppv?)),
+        }
+    }
+
+    fn entry(&self, analysis: &Analysis, shared: &Shared, i: usize) -> Entry {
+        let of = &analysis.evaluation.labels[i];
+        let value = match self.curve {
+            Curve::Roc => of.auroc.as_ref().map(|a| a.estimate.value),
+            Curve::PrecisionRecall => of.average_precision.map(|v| v.value),
+        };
+        let style = if self.all { Style::new().fg(shared.theme.curve(i)) } else { Style::new() };
+        Entry { name: of.label.clone(), value: number(value), style }
+    }
+}
+
+/// What the threshold does, and the pinned run.
+fn beside(analysis: &Analysis, shared: &Shared, point: Option<&OperatingPoint>) -> Vec<Line<'static>> {
+    let theme = &shared.theme;
+    let mut lines = Vec::new();
+    match point {
+        Some(point) => {
+            lines
+                .push(Line::styled(format!("{} threshold {:.4}", theme.sign("◆", "O"), point.threshold), theme.bold()));
+            let m = &point.measures;
+            lines.push(Line::raw(format!("sens {}", with_interval(m.sensitivity, point.ci.sensitivity))));
+            lines.push(Line::raw(format!("spec {}", with_interval(m.specificity, point.ci.specificity))));
+            lines.push(Line::raw(format!("PPV  {}", with_interval(m.ppv, point.ci.ppv))));
+        }
+        None => {
+            let why = analysis.evaluation.labels[shared.label].not_evaluable.clone();
+            lines.push(Line::styled(why.unwrap_or_default(), theme.dim()));
+        }
+    }
+    if let Some(pinned) = &shared.pinned {
+        lines.push(Line::styled(format!("B: {}", pinned.name), Style::new().fg(theme.blue())));
+        if let Some(d) = shared.differences.get(shared.label).copied().flatten() {
+            lines.push(Line::raw(format!("A-B  {}", with_interval(Some(d.difference), d.ci_low.zip(d.ci_high)))));
+        }
+    }
+    lines
+}

@@ -1,0 +1,232 @@
+//! Inference as it goes: how far, how fast, and what the AUROCs look like by now.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use crate::error::Error;
+use crate::inference::engine::Progress;
+use crate::tui::app::Shared;
+use crate::tui::jobs::News;
+use crate::tui::keymap::Action;
+use crate::tui::live::{self, Begun, Control};
+use crate::tui::theme::Theme;
+use crate::tui::watch::{Live, Watch};
+use crate::tui::widgets::text::{cut, duration, interval, number, tail};
+
+/// How often the journal is looked at.
+const EVERY: Duration = Duration::from_millis(700);
+
+/// Failures that are shown, the latest.
+const FAILURES: usize = 4;
+
+/// The panel's state.
+#[derive(Default)]
+pub struct RunScreen {
+    /// `None` while it is being updated on another thread, or there is no run.
+    watch: Option<Box<Watch>>,
+    /// What was drawn last, for the moments when the watch is away.
+    drawn: Vec<Line<'static>>,
+    folder: Option<PathBuf>,
+    looked: Option<Instant>,
+    /// Of a run that this process does.
+    control: Option<Control>,
+    progress: Option<(Progress, Instant, usize)>,
+    ended: Option<Result<(), Error>>,
+}
+
+impl RunScreen {
+    /// Starts a run that was begun.
+    pub fn start(&mut self, begun: Begun, shared: &mut Shared) {
+        let folder = Some(begun.watch.folder.path().to_owned());
+        *self = Self { watch: Some(Box::new(begun.watch)), folder, ..Self::default() };
+        self.control = Some(live::start(begun.session, begun.policy, &mut shared.jobs));
+    }
+
+    /// Watches a run that another process does.
+    pub fn attach(&mut self, watch: Watch) {
+        *self = Self { watch: Some(Box::new(watch)), ..Self::default() };
+    }
+
+    /// Whether this process is inferring.
+    pub fn running(&self) -> bool {
+        self.control.is_some() && self.ended.is_none()
+    }
+
+    /// Where this process's run is.
+    pub fn folder(&self) -> Option<PathBuf> {
+        self.folder.clone()
+    }
+
+    /// What became of this process's run, once it has ended.
+    pub fn outcome(&self) -> Option<&Result<(), Error>> {
+        self.ended.as_ref()
+    }
+
+    /// Ends this process's run after its batch.
+    pub fn stop(&self) {
+        if let Some(control) = &self.control {
+            control.stop();
+        }
+    }
+
+    /// Looks at the journal when it is time to.
+    pub fn tick(&mut self, shared: &mut Shared) {
+        let due = self.looked.is_none_or(|t| t.elapsed() >= EVERY);
+        if due && let Some(mut watch) = self.watch.take_if(|w| !w.finished() || w.done == 0) {
+            self.looked = Some(Instant::now());
+            shared.jobs.start(move || {
+                let result = watch.update();
+                News::Watched(watch, result.err())
+            });
+        }
+    }
+
+    /// Takes the watch back. Whether the run that is watched has just finished.
+    pub fn hear(&mut self, watch: Box<Watch>, fault: Option<Error>, shared: &mut Shared) -> bool {
+        if let Some(fault) = fault {
+            shared.say(fault.to_string());
+        }
+        let finished = self.control.is_none() && watch.finished();
+        self.watch = Some(watch);
+        finished
+    }
+
+    /// Takes in how far this process's run is.
+    pub fn progress(&mut self, progress: Progress) {
+        let (since, before) =
+            self.progress.map_or((Instant::now(), progress.done), |(_, since, before)| (since, before));
+        self.progress = Some((progress, since, before));
+    }
+
+    /// Takes in that this process's run has ended.
+    pub fn end(&mut self, result: Result<(), Error>) {
+        self.ended = Some(result);
+    }
+
+    /// Carries an action out.
+    pub fn act(&mut self, action: Action, shared: &mut Shared) {
+        let Some(control) = self.control.as_ref().filter(|_| self.ended.is_none()) else {
+            if matches!(action, Action::Pause | Action::Stop) {
+                shared.say("only a run of this process can be held or stopped");
+            }
+            return;
+        };
+        match action {
+            Action::Pause => control.toggle_pause(),
+            Action::Stop => control.stop(),
+            _ => {}
+        }
+    }
+
+    /// Draws the panel.
+    pub fn draw(&mut self, frame: &mut Frame, area: Rect, shared: &mut Shared) {
+        let theme = &shared.theme;
+        if let Some(watch) = &self.watch {
+            self.drawn = self.lines(watch, area.width, theme);
+        } else if self.drawn.is_empty() {
+            self.drawn = vec![Line::raw("nothing is running: start an evaluation on panel 9")];
+        }
+        frame.render_widget(Paragraph::new(self.drawn.clone()), area);
+    }
+
+    fn lines(&self, watch: &Watch, width: u16, theme: &Theme) -> Vec<Line<'static>> {
+        let mut lines = self.head(watch, width, theme);
+        lines.push(Line::raw(""));
+        lines.push(Line::styled(format!("{:<20} {:>6} {:>6}  AUROC  95% CI", "label", "n", "pos"), theme.bold()));
+        lines.extend(watch.labels.iter().map(|l| label(l, width, theme)));
+        if let Some(why) = &watch.blind {
+            lines.push(Line::styled(why.clone(), theme.dim()));
+        }
+        if !watch.failures.is_empty() {
+            lines.push(Line::raw(""));
+            lines.push(Line::styled(format!("{} could not be read", watch.failures.len()), theme.bold()));
+            let latest = watch.failures.iter().rev().take(FAILURES);
+            lines.extend(latest.map(|(image, reason)| Line::raw(format!("  {}: {reason}", tail(image, 40)))));
+        }
+        lines
+    }
+
+    fn head(&self, watch: &Watch, width: u16, theme: &Theme) -> Vec<Line<'static>> {
+        let (done, total) = self.progress.map_or((watch.done, watch.total), |(p, ..)| (p.done, p.total));
+        let state = match (&self.ended, &self.control) {
+            (Some(Ok(())), _) => "finished".to_owned(),
+            (Some(Err(e)), _) => e.to_string(),
+            (None, Some(c)) if c.stopped() => "stopping after this batch; all of it is kept".to_owned(),
+            (None, Some(c)) if c.paused() => "paused".to_owned(),
+            (None, Some(_)) => "running".to_owned(),
+            (None, None) if watch.finished() => "finished".to_owned(),
+            (None, None) => "watched; another process runs it, or it was stopped".to_owned(),
+        };
+        let room = usize::from(width.saturating_sub(26)).min(60);
+        let filled = (room * done).checked_div(total).unwrap_or(0);
+        let bar = theme.sign("█", "#").repeat(filled) + &theme.sign("░", ".").repeat(room - filled);
+        let mut lines = vec![
+            Line::styled(format!("{}: {state}", watch.name), theme.bold()),
+            Line::styled(watch.folder.path().display().to_string(), theme.dim()),
+            Line::from(vec![
+                Span::styled(bar, Style::new().fg(theme.blue())),
+                Span::raw(format!(" {done} of {total}")),
+            ]),
+        ];
+        let begun = match self.progress {
+            Some((_, since, before)) => Some((since, before)),
+            None => watch.since,
+        };
+        if let Some((since, before)) = begun.filter(|(_, before)| done > *before) {
+            let rate = (done - before) as f64 / since.elapsed().as_secs_f64();
+            let mut text = format!("{rate:.1} images/s, {} to go", duration((total - done) as f64 / rate));
+            if let Some((p, ..)) = self.progress {
+                let busy = (p.waited + p.computed).as_secs_f64();
+                let share = 100.0 * p.waited.as_secs_f64() / busy.max(f64::MIN_POSITIVE);
+                text += &format!("; the device waits for pictures {share:.0}% of the time");
+            }
+            lines.push(Line::raw(text));
+        }
+        if let Some(memory) = self.control.as_ref().and_then(|_| memory()) {
+            lines.push(Line::styled(format!("device cpu, memory of the process {memory}"), theme.dim()));
+        }
+        lines
+    }
+}
+
+fn label(live: &Live, width: u16, theme: &Theme) -> Line<'static> {
+    let head = format!("{:<20} {:>6} {:>6}  ", cut(&live.name, 20), live.n, live.n_pos);
+    let Some(auroc) = &live.auroc else {
+        return Line::from(vec![Span::raw(head), Span::styled(live.why, theme.dim())]);
+    };
+    let e = &auroc.estimate;
+    let numbers = format!("{}  {:<12} ", number(Some(e.value)), interval(Some(e)));
+    let room = usize::from(width).saturating_sub(head.len() + numbers.len()).min(50);
+    let mut spans = vec![Span::raw(head), Span::raw(numbers)];
+    if room >= 10 {
+        spans.push(Span::styled(whisker(e.value, e.ci_low.zip(e.ci_high), room, theme), Style::new().fg(theme.blue())));
+    }
+    Line::from(spans)
+}
+
+/// The interval as a line between 0.5 and 1, the value on it.
+fn whisker(value: f64, ends: Option<(f64, f64)>, room: usize, theme: &Theme) -> String {
+    let at = |v: f64| (((v - 0.5) * 2.0).clamp(0.0, 1.0) * (room - 1) as f64).round() as usize;
+    let (low, high) = ends.map_or((room, room), |(low, high)| (at(low), at(high)));
+    (0..room)
+        .map(|i| match i {
+            _ if i == at(value) => theme.sign("●", "o"),
+            _ if (low..=high).contains(&i) => theme.sign("─", "-"),
+            _ => theme.sign("·", "."),
+        })
+        .collect()
+}
+
+/// The process's resident memory, where the system tells it.
+fn memory() -> Option<String> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kilobytes: f64 =
+        status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?.split_whitespace().next()?.parse().ok()?;
+    Some(format!("{:.2} GiB", kilobytes / 1024.0 / 1024.0))
+}

@@ -1,0 +1,243 @@
+//! Labels and their metrics, sortable, with all that is known of the selected one below.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::Line;
+use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
+
+use crate::metrics::compare::Comparison;
+use crate::tui::analysis::Analysis;
+use crate::tui::app::Shared;
+use crate::tui::keymap::Action;
+use crate::tui::widgets::text::{cut, interval, number, with_interval};
+
+/// Rows below the table: macro average, heading, operating points, remarks.
+const BELOW: u16 = 9;
+
+/// The panel's state.
+#[derive(Default)]
+pub struct TableScreen {
+    sort: usize,
+    reversed: bool,
+    selected: TableState,
+}
+
+/// A column: its name, its width, what stands in it, and what it is sorted by (text columns by nothing).
+struct Column {
+    name: &'static str,
+    width: u16,
+    cell: fn(&Place) -> String,
+    key: fn(&Place) -> Option<f64>,
+}
+
+/// A label of an analysis, with its threshold and the pinned run.
+struct Place<'a> {
+    analysis: &'a Analysis,
+    label: usize,
+    threshold: f64,
+    difference: Option<Comparison>,
+}
+
+const COLUMNS: [Column; 10] = [
+    Column { name: "label", width: 20, cell: |p| cut(p.analysis.label(p.label), 20), key: |_| None },
+    Column { name: "n", width: 6, cell: |p| p.entry().n.to_string(), key: |p| Some(p.entry().n as f64) },
+    Column { name: "pos", width: 5, cell: |p| p.entry().n_pos.to_string(), key: |p| Some(p.entry().n_pos as f64) },
+    Column { name: "AUROC", width: 6, cell: |p| number(p.auroc()), key: |p| p.auroc() },
+    Column {
+        name: "95% CI",
+        width: 11,
+        cell: |p| interval(p.entry().auroc.as_ref().map(|a| &a.estimate)),
+        key: |p| p.auroc(),
+    },
+    Column { name: "AP", width: 6, cell: |p| number(p.average_precision()), key: |p| p.average_precision() },
+    Column { name: "Brier", width: 6, cell: |p| number(p.entry().brier), key: |p| p.entry().brier },
+    Column { name: "ECE", width: 6, cell: |p| number(p.ece()), key: |p| p.ece() },
+    Column { name: "sens", width: 6, cell: |p| number(p.rates().0), key: |p| p.rates().0 },
+    Column { name: "spec", width: 6, cell: |p| number(p.rates().1), key: |p| p.rates().1 },
+];
+
+/// Instead of calibration, when another run is pinned.
+const COMPARED: [Column; 2] = [
+    Column { name: "less B", width: 7, cell: |p| signed(p.gap()), key: |p| p.gap() },
+    Column { name: "p", width: 6, cell: |p| number(p.p_value()), key: |p| p.p_value() },
+];
+
+fn signed(value: Option<f64>) -> String {
+    value.map_or("-".into(), |v| format!("{v:+.3}"))
+}
+
+impl Place<'_> {
+    fn entry(&self) -> &crate::metrics::evaluation::LabelEvaluation {
+        &self.analysis.evaluation.labels[self.label]
+    }
+
+    fn auroc(&self) -> Option<f64> {
+        self.entry().auroc.as_ref().map(|a| a.estimate.value)
+    }
+
+    fn average_precision(&self) -> Option<f64> {
+        self.entry().average_precision.map(|v| v.value)
+    }
+
+    fn ece(&self) -> Option<f64> {
+        self.entry().ece.map(|e| e.value)
+    }
+
+    fn rates(&self) -> (Option<f64>, Option<f64>) {
+        let measures = self.analysis.labels[self.label]
+            .cut()
+            .map(|ranked| crate::metrics::operating_point::Confusion::at(ranked, self.threshold).measures());
+        (measures.and_then(|m| m.sensitivity), measures.and_then(|m| m.specificity))
+    }
+
+    fn gap(&self) -> Option<f64> {
+        self.difference.map(|d| d.difference)
+    }
+
+    fn p_value(&self) -> Option<f64> {
+        self.difference.and_then(|d| d.p_value)
+    }
+}
+
+impl TableScreen {
+    /// Carries an action out.
+    pub fn act(&mut self, action: Action, shared: &mut Shared) {
+        let columns = columns(shared.pinned.is_some()).len();
+        let Some(analysis) = &shared.analysis else { return };
+        let order = self.order(analysis, shared);
+        let at = order.iter().position(|&i| i == shared.label).unwrap_or(0);
+        let last = order.len().saturating_sub(1);
+        let to = match action {
+            Action::Left => return self.sort = self.sort.saturating_sub(1),
+            Action::Right => return self.sort = (self.sort + 1).min(columns - 1),
+            Action::Reverse => return self.reversed = !self.reversed,
+            Action::Up => at.saturating_sub(1),
+            Action::Down => at + 1,
+            Action::PageUp => at.saturating_sub(10),
+            Action::PageDown => at + 10,
+            Action::First => 0,
+            Action::Last => last,
+            _ => return,
+        };
+        shared.label = order.get(to.min(last)).copied().unwrap_or(0);
+    }
+
+    /// Draws the panel.
+    pub fn draw(&mut self, frame: &mut Frame, area: Rect, shared: &mut Shared) {
+        let Some(analysis) = &shared.analysis else { return };
+        let theme = &shared.theme;
+        let [above, below] = Layout::vertical([Constraint::Min(4), Constraint::Length(BELOW)]).areas(area);
+        let mut room = above.width;
+        let shown: Vec<&Column> = columns(shared.pinned.is_some())
+            .into_iter()
+            .take_while(|c| {
+                let fits = room >= c.width;
+                room = room.saturating_sub(c.width + 1);
+                fits
+            })
+            .collect();
+        self.sort = self.sort.min(shown.len() - 1);
+        let order = self.order(analysis, shared);
+        let header = shown.iter().enumerate().map(|(i, c)| {
+            let sign = match (i == self.sort, self.reversed) {
+                (false, _) => "",
+                (true, false) => theme.sign("▾", "v"),
+                (true, true) => theme.sign("▴", "^"),
+            };
+            let name = format!("{}{sign}", c.name);
+            Cell::from(if i == 0 { name } else { format!("{name:>w$}", w = usize::from(c.width)) })
+        });
+        let rows = order.iter().map(|&i| {
+            let place = shared.place(analysis, i);
+            let cells = shown.iter().enumerate().map(|(k, c)| {
+                let cell = (c.cell)(&place);
+                if k == 0 { cell } else { format!("{cell:>w$}", w = usize::from(c.width)) }
+            });
+            Row::new(cells.map(Cell::from).collect::<Vec<_>>())
+        });
+        self.selected.select(order.iter().position(|&i| i == shared.label));
+        let table = Table::new(rows, shown.iter().map(|c| Constraint::Length(c.width)))
+            .header(Row::new(header).style(theme.bold()))
+            .row_highlight_style(theme.selected())
+            .column_spacing(1);
+        frame.render_stateful_widget(table, above, &mut self.selected);
+        frame.render_widget(Paragraph::new(details(analysis, shared)), below);
+    }
+
+    /// The labels as the panel lists them.
+    fn order(&self, analysis: &Analysis, shared: &Shared) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..analysis.labels.len()).collect();
+        if self.sort > 0 {
+            let column = columns(shared.pinned.is_some())[self.sort];
+            let keys: Vec<Option<f64>> = order.iter().map(|&i| (column.key)(&shared.place(analysis, i))).collect();
+            // The highest first; what has no value last, whichever way round.
+            order.sort_by(|&a, &b| match (keys[a], keys[b]) {
+                (Some(a), Some(b)) if self.reversed => a.total_cmp(&b),
+                (Some(a), Some(b)) => b.total_cmp(&a),
+                (a, b) => b.is_some().cmp(&a.is_some()),
+            });
+        } else if self.reversed {
+            order.sort_by_key(|&i| std::cmp::Reverse(i));
+        }
+        order
+    }
+}
+
+impl Shared {
+    fn place<'a>(&'a self, analysis: &'a Analysis, label: usize) -> Place<'a> {
+        let difference = self.differences.get(label).copied().flatten();
+        Place { analysis, label, threshold: self.thresholds[label], difference }
+    }
+}
+
+fn columns(compared: bool) -> Vec<&'static Column> {
+    match compared {
+        false => COLUMNS.iter().collect(),
+        true => COLUMNS[..5].iter().chain(&COMPARED).chain(&COLUMNS[5..]).collect(),
+    }
+}
+
+/// The macro average, then the selected label's operating points and remarks.
+fn details<'a>(analysis: &'a Analysis, shared: &Shared) -> Vec<Line<'a>> {
+    let theme = &shared.theme;
+    let entry = &analysis.evaluation.labels[shared.label];
+    let mean = &analysis.evaluation.macro_average;
+    let auroc = mean.auroc.as_ref();
+    let mut lines = vec![
+        Line::styled(
+            format!(
+                "macro of {} labels: AUROC {} [{}], AP {}",
+                mean.labels,
+                number(auroc.map(|a| a.estimate.value)),
+                interval(auroc.map(|a| &a.estimate)),
+                number(mean.average_precision.map(|v| v.value)),
+            ),
+            theme.bold(),
+        ),
+        Line::raw(""),
+        Line::styled(
+            format!(
+                "{:<20} {:>9}  {:<20}  {:<20} {:>5}",
+                entry.label, "threshold", "sensitivity", "specificity", "PPV"
+            ),
+            theme.bold(),
+        ),
+    ];
+    for point in &entry.operating_points {
+        let rule = match point.target {
+            Some(target) => format!("{} {target}", point.rule),
+            None => point.rule.to_owned(),
+        };
+        lines.push(Line::raw(format!(
+            "  {rule:<18} {:>9.4}  {:<20}  {:<20} {:>5}",
+            point.threshold,
+            with_interval(point.measures.sensitivity, point.ci.sensitivity),
+            with_interval(point.measures.specificity, point.ci.specificity),
+            number(point.measures.ppv),
+        )));
+    }
+    let warned = entry.auroc.as_ref().and_then(|a| a.warning.as_ref());
+    let remarks = [entry.not_evaluable.as_ref(), entry.calibration_refused.as_ref(), warned];
+    lines.extend(remarks.into_iter().flatten().map(|r| Line::styled(r.as_str(), theme.dim())));
+    lines
+}

@@ -1,0 +1,82 @@
+//! The terminal, taken and given back: raw mode, the alternate screen and the mouse are on while a [`Guard`] lives, and
+//! whatever ends the program, a panic too, puts everything back.
+
+use std::io::{Stdout, stdout};
+use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::event::{DisableMouseCapture, EnableMouseCapture};
+use ratatui::crossterm::terminal::{
+    EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use ratatui::crossterm::{cursor, execute};
+
+use crate::error::{Error, Result};
+use crate::tui::image;
+
+/// The terminal that the program draws on.
+pub type Screen = Terminal<CrosstermBackend<Stdout>>;
+
+/// Whether the terminal is ours; giving it back twice would leave the alternate screen of somebody else.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Holds the terminal until it is dropped.
+pub struct Guard(());
+
+impl Guard {
+    /// Takes the terminal. From here on a panic first gives it back and then says what it has to say.
+    pub fn take() -> Result<Self> {
+        static HOOK: std::sync::Once = std::sync::Once::new();
+        HOOK.call_once(|| {
+            let before = panic::take_hook();
+            panic::set_hook(Box::new(move |info| {
+                give_back();
+                before(info);
+            }));
+        });
+        take()?;
+        Ok(Self(()))
+    }
+
+    /// Gives the terminal to the shell until the program is called back (`fg`).
+    pub fn suspend(&self) -> Result<()> {
+        give_back();
+        signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)
+            .map_err(|e| Error::new(e.to_string()).at("suspending"))?;
+        take()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+/// A screen over stdout.
+pub fn screen() -> Result<Screen> {
+    Terminal::new(CrosstermBackend::new(stdout())).map_err(fault)
+}
+
+/// An error of the terminal.
+pub fn fault(error: std::io::Error) -> Error {
+    Error::new(error.to_string()).at("the terminal")
+}
+
+fn take() -> Result<()> {
+    enable_raw_mode().map_err(fault)?;
+    TAKEN.store(true, Ordering::SeqCst);
+    execute!(stdout(), EnterAlternateScreen, EnableMouseCapture, cursor::Hide).map_err(fault)
+}
+
+fn give_back() {
+    if TAKEN.swap(false, Ordering::SeqCst) {
+        // Nothing can be told to anybody if one of these fails, and the others must still be tried.
+        let mut out = stdout();
+        image::forget_all(&mut out);
+        let _ = execute!(out, EndSynchronizedUpdate, DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
+        let _ = disable_raw_mode();
+    }
+}

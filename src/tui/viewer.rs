@@ -1,0 +1,240 @@
+//! Looks at one picture at a time: decoding, Grad-CAM and composing go on beside the UI, and only for the latest wish.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use candle_core::{Device, Tensor};
+use ratatui::Frame;
+use ratatui::layout::Rect;
+
+use crate::cards::catalogue::Home;
+use crate::cards::model::{Input, ModelCard};
+use crate::data::Sample;
+use crate::error::{Error, Result};
+use crate::explain::gradcam::{Map, gradcam};
+use crate::explain::region;
+use crate::imaging::decode::Picture;
+use crate::imaging::preprocess;
+use crate::inference::engine;
+use crate::models::{self, Model};
+use crate::tui::app::Shared;
+use crate::tui::compose::{Placed, View};
+use crate::tui::image::{Protocol, Raster};
+use crate::tui::jobs::News;
+use crate::tui::keymap::Action;
+
+/// A model that explains, and how to get it.
+#[derive(Clone)]
+pub struct Explainer {
+    /// Its card.
+    pub card: ModelCard,
+    /// Where the card was.
+    pub home: Home,
+    /// SHA-256 of the weights that the scores are from, where they are.
+    pub weights: Option<String>,
+}
+
+/// What is to be seen.
+#[derive(Clone, PartialEq)]
+pub struct Wanted {
+    sample: Sample,
+    view: View,
+    size: (usize, usize),
+    /// Number of the model's label that is explained.
+    label: Option<usize>,
+}
+
+/// What is seen.
+pub struct Look {
+    wanted: Wanted,
+    raster: Arc<Raster>,
+    picture: Option<Arc<Picture>>,
+    map: Option<(usize, Arc<Map>)>,
+    model: Option<Arc<Model>>,
+    /// Of the model's labels, where it was run.
+    pub probabilities: Option<Vec<f64>>,
+    /// What went wrong, if anything did.
+    pub fault: Option<Error>,
+    /// How long Grad-CAM took for this image, if it ran.
+    pub explained: Option<Duration>,
+}
+
+/// The viewer's state.
+#[derive(Default)]
+pub struct Viewer {
+    /// How the picture is looked at.
+    pub view: View,
+    /// Number of the model's label that is explained, where it is not the panel's.
+    pub label: Option<usize>,
+    look: Option<Look>,
+    waiting: Option<Wanted>,
+}
+
+impl Viewer {
+    /// Carries an action out. Whether it was one of the viewer's.
+    pub fn act(&mut self, action: Action) -> bool {
+        let view = &mut self.view;
+        match action {
+            Action::Overlaid => view.map = !view.map,
+            Action::Opacity => view.opacity += 1,
+            Action::Colours => view.turbo = !view.turbo,
+            Action::SideBySide => view.side = !view.side,
+            Action::Window => view.window += 1,
+            Action::Level => view.level += 1,
+            Action::ZoomIn => view.zoom = (view.zoom + 1).min(4),
+            Action::ZoomOut => {
+                view.zoom = view.zoom.saturating_sub(1);
+                view.pan = if view.zoom == 0 { (0, 0) } else { view.pan };
+            }
+            Action::PanLeft => view.pan.0 = (view.pan.0 - 1).max(-64),
+            Action::PanRight => view.pan.0 = (view.pan.0 + 1).min(64),
+            Action::PanUp => view.pan.1 = (view.pan.1 - 1).max(-64),
+            Action::PanDown => view.pan.1 = (view.pan.1 + 1).min(64),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Takes in what was looked at, if this viewer has asked for it.
+    pub fn hear(&mut self, look: Box<Look>) -> Option<Box<Look>> {
+        if self.waiting.as_ref() != Some(&look.wanted) {
+            return Some(look);
+        }
+        self.waiting = None;
+        self.look = Some(*look);
+        None
+    }
+
+    /// What is known of `sample` by now.
+    pub fn look(&self, sample: &Sample) -> Option<&Look> {
+        self.look.as_ref().filter(|l| l.wanted.sample == *sample)
+    }
+
+    /// Draws the picture of `sample` into `area`, and starts what is needed for it. `label` is the number of the model's
+    /// label to explain.
+    pub fn draw(
+        &mut self,
+        sample: &Sample,
+        explainer: Option<&Explainer>,
+        label: Option<usize>,
+        area: Rect,
+        frame: &mut Frame,
+        shared: &mut Shared,
+    ) {
+        let graphics = shared.graphics;
+        let size = graphics.pixels(area);
+        if size.0 == 0 || size.1 == 0 {
+            return;
+        }
+        let label = self.label.or(label).filter(|_| self.view.map && explainer.is_some());
+        let wanted = Wanted { sample: sample.clone(), view: self.view, size, label };
+        if self.look.as_ref().is_none_or(|l| l.wanted != wanted) && self.waiting.is_none() {
+            self.waiting = Some(wanted.clone());
+            let before = self.look.as_ref().map(Look::kept);
+            let explainer = explainer.cloned();
+            shared.jobs.start(move || News::Looked(Box::new(Look::new(wanted, before, explainer))));
+        }
+        let Some(look) = self.look(sample).filter(|l| l.fault.is_none() || l.picture.is_some()) else { return };
+        if look.wanted.size == size {
+            graphics.place(&look.raster, area, frame.buffer_mut(), &shared.theme);
+            if !matches!(graphics.protocol, Protocol::Blocks | Protocol::Off) {
+                shared.picture = Some((look.raster.clone(), area));
+            }
+        }
+    }
+}
+
+/// What of one look serves the next.
+struct Kept {
+    sample: Sample,
+    picture: Option<Arc<Picture>>,
+    map: Option<(usize, Arc<Map>)>,
+    model: Option<Arc<Model>>,
+    probabilities: Option<Vec<f64>>,
+    explained: Option<Duration>,
+}
+
+impl Look {
+    fn kept(&self) -> Kept {
+        Kept {
+            sample: self.wanted.sample.clone(),
+            picture: self.picture.clone(),
+            map: self.map.clone(),
+            model: self.model.clone(),
+            probabilities: self.probabilities.clone(),
+            explained: self.explained,
+        }
+    }
+
+    /// Does what has not been done before.
+    fn new(wanted: Wanted, before: Option<Kept>, explainer: Option<Explainer>) -> Self {
+        let mut look = Self {
+            raster: Arc::new(Raster { width: 0, height: 0, rgb: Vec::new() }),
+            picture: None,
+            map: None,
+            model: before.as_ref().and_then(|b| b.model.clone()),
+            probabilities: None,
+            fault: None,
+            explained: None,
+            wanted,
+        };
+        if let Some(before) = before.filter(|b| b.sample == look.wanted.sample) {
+            look.picture = before.picture;
+            look.map = before.map.filter(|(label, _)| Some(*label) == look.wanted.label);
+            look.probabilities = before.probabilities;
+            look.explained = before.explained;
+        }
+        if let Err(e) = look.fill(explainer.as_ref()) {
+            look.fault = Some(e);
+        }
+        look
+    }
+
+    fn fill(&mut self, explainer: Option<&Explainer>) -> Result<()> {
+        let whole = Input { channels: 1, steps: Vec::new() };
+        let input = explainer.map_or(&whole, |e| &e.card.input);
+        let picture = match &self.picture {
+            Some(picture) => picture.clone(),
+            None => Arc::new(engine::picture(&self.wanted.sample, input).1?),
+        };
+        self.picture = Some(picture.clone());
+        let explained = match (self.wanted.label, explainer) {
+            (Some(label), Some(explainer)) if self.map.is_none() => self.explain(&picture, explainer, label),
+            _ => Ok(()),
+        };
+        let region = region::seen(input, picture.width, picture.height);
+        let placed = self.map.as_ref().map(|(_, map)| Placed { map, region });
+        self.raster = Arc::new(self.wanted.view.compose(&picture, placed, self.wanted.size));
+        explained
+    }
+
+    fn explain(&mut self, picture: &Picture, explainer: &Explainer, label: usize) -> Result<()> {
+        let model = match &self.model {
+            Some(model) => model.clone(),
+            None => explainer.load()?,
+        };
+        self.model = Some(model.clone());
+        let begun = Instant::now();
+        let input = &explainer.card.input;
+        let (values, height, width) = preprocess::apply(input, picture)?;
+        let x = Tensor::from_vec(values, (1, input.channels, height, width), &Device::Cpu)
+            .map_err(|e| Error::new(e.to_string()).at("Grad-CAM"))?;
+        let (map, logits) = gradcam(&model, &x, label)?;
+        self.map = Some((label, Arc::new(map)));
+        self.probabilities = Some(models::probabilities(explainer.card.output, &logits));
+        self.explained = Some(begun.elapsed());
+        Ok(())
+    }
+}
+
+impl Explainer {
+    fn load(&self) -> Result<Arc<Model>> {
+        let (model, weights) = models::load(&self.card, &self.home, &Device::Cpu)?;
+        match &self.weights {
+            Some(wanted) if *wanted != weights => {
+                Err(Error::new("the weights are not those of the run").at(format_args!("model `{}`", self.card.name)))
+            }
+            _ => Ok(Arc::new(model)),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What several panels draw.
+
+pub mod labels;
+pub mod plot;
+pub mod popup;
+pub mod text;

@@ -1,0 +1,262 @@
+//! The terminal UI on pseudo-terminals that play Kitty, a sixel terminal and one that answers nothing: what is sent to
+//! them, what is erased, and that they are left whole. `script` of util-linux makes the pseudo-terminal.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const LEAVE: &str = "\x1b[?1049l";
+const KITTY_DELETE: &str = "\x1b_Ga=d,d=A,q=2\x1b\\";
+
+#[derive(Clone, Copy, PartialEq)]
+enum Plays {
+    Kitty,
+    Sixel,
+    Plain,
+    Mute,
+}
+
+struct Terminal {
+    child: Child,
+    input: Arc<Mutex<ChildStdin>>,
+    seen: Arc<Mutex<String>>,
+}
+
+impl Terminal {
+    /// Runs a shell command line; `None` with a word about it where there is no `script`.
+    fn run(command: &str, plays: Plays) -> Option<Self> {
+        if Command::new("script").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+            let _ = writeln!(std::io::stderr(), "left out: a terminal test: there is no `script`");
+            return None;
+        }
+        let mut child = Command::new("script")
+            .args(["-qfec", &format!("stty cols 100 rows 30; {command}"), "/dev/null"])
+            .env_remove("TMUX")
+            .env_remove("NO_COLOR")
+            .envs([("TERM", "xterm-256color"), ("LANG", "C.UTF-8"), ("COLORTERM", "truecolor"), ("SHELL", "/bin/sh")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let input = Arc::new(Mutex::new(child.stdin.take().unwrap()));
+        let seen = Arc::new(Mutex::new(String::new()));
+        let (mut output, answers, log) = (child.stdout.take().unwrap(), input.clone(), seen.clone());
+        std::thread::spawn(move || {
+            let mut buffer = [0; 65536];
+            let mut asked = String::new();
+            while let Ok(n @ 1..) = output.read(&mut buffer) {
+                let new = String::from_utf8_lossy(&buffer[..n]).into_owned();
+                asked.push_str(&new);
+                log.lock().unwrap().push_str(&new);
+                let answer = answer(&mut asked, plays);
+                let _ = answers.lock().unwrap().write_all(answer.as_bytes());
+            }
+        });
+        Some(Self { child, input, seen })
+    }
+
+    fn open(arguments: &str, plays: Plays) -> Option<Self> {
+        Self::run(&format!("exec {} tui {arguments}", env!("CARGO_BIN_EXE_roentgen")), plays)
+    }
+
+    fn send(&self, keys: &str) {
+        self.input.lock().unwrap().write_all(keys.as_bytes()).unwrap();
+    }
+
+    fn seen(&self) -> String {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// Waits until `what` was sent after the byte `from`, and gives where that ends.
+    #[track_caller]
+    fn wait(&self, from: usize, what: &str) -> usize {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let seen = self.seen();
+            if let Some(at) = seen.get(from..).and_then(|s| s.find(what)) {
+                return from + at + what.len();
+            }
+            assert!(Instant::now() < end, "no {what:?} after byte {from} of {seen:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits for its end, and gives all that was sent.
+    fn end(mut self) -> String {
+        let end = Instant::now() + PATIENCE;
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < end, "it did not end: {:?}", self.seen());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        self.seen()
+    }
+}
+
+/// What the terminal that is played answers to the questions in `asked`, which are taken out of it.
+fn answer(asked: &mut String, plays: Plays) -> String {
+    let mut answers = String::new();
+    let replies: &[(&str, &str)] = match plays {
+        Plays::Mute => &[],
+        Plays::Kitty => &[("\x1b_Gi=31", "\x1b_Gi=31;OK\x1b\\"), ("\x1b[c", "\x1b[?62;c"), ("\x1b[5n", "\x1b[0n")],
+        Plays::Sixel => &[("\x1b[c", "\x1b[?62;4;22c")],
+        Plays::Plain => &[("\x1b[c", "\x1b[?62;22c")],
+    };
+    // In the order of the questions.
+    while let Some((at, question, reply)) =
+        replies.iter().filter_map(|(q, r)| Some((asked.find(q)?, q, r))).min_by_key(|found| found.0)
+    {
+        answers.push_str(reply);
+        asked.drain(..at + question.len());
+    }
+    answers
+}
+
+/// A finished run of the demo.
+fn demo(folder: &Path) -> String {
+    let run = folder.join("demo");
+    let mut command = crate::support::command(["demo", "--headless", "--out"]);
+    crate::support::finished(command.arg(&run).output().unwrap()).ok();
+    run.display().to_string()
+}
+
+#[test]
+fn kitty_gets_pictures_and_is_told_to_forget_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(terminal) = Terminal::open(&demo(folder.path()), Plays::Kitty) else { return };
+    let table = terminal.wait(0, "AUROC");
+    assert!(!terminal.seen().contains("a=T"), "no picture before it is asked for");
+    terminal.send("7");
+    let first = terminal.wait(table, "a=T");
+    terminal.send("j");
+    let erased = terminal.wait(first, KITTY_DELETE);
+    let second = terminal.wait(erased, "a=T");
+    terminal.send("?");
+    let erased = terminal.wait(second, KITTY_DELETE);
+    assert!(!terminal.seen()[erased..].contains("a=T"), "a box hides the picture");
+    terminal.send("\x1b");
+    let third = terminal.wait(erased, "a=T");
+    terminal.send("1");
+    let erased = terminal.wait(third, KITTY_DELETE);
+    let pictures = terminal.seen().matches("a=T").count();
+    terminal.send("jkjk");
+    std::thread::sleep(Duration::from_millis(400));
+    assert_eq!(terminal.seen().matches("a=T").count(), pictures, "other panels send no picture");
+    terminal.send("q");
+    assert!(terminal.end()[erased..].contains(LEAVE));
+}
+
+#[test]
+fn sixels_where_the_terminal_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(terminal) = Terminal::open(&demo(folder.path()), Plays::Sixel) else { return };
+    let table = terminal.wait(0, "AUROC");
+    terminal.send("7");
+    let picture = terminal.wait(table, "\x1bP");
+    let sent = terminal.seen().matches("\x1bP").count();
+    terminal.send("b");
+    terminal.wait(picture, "hidden");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(
+        terminal.seen().matches("\x1bP").count() <= sent + 1,
+        "a picture is sent when it changes, not with every key"
+    );
+    terminal.send("q");
+    let all = terminal.end();
+    assert!(all.contains(LEAVE) && !all.contains("a=T"));
+}
+
+#[test]
+fn half_blocks_on_plain_and_mute_terminals() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = demo(folder.path());
+    for (plays, graphics) in [(Plays::Plain, "auto"), (Plays::Mute, "auto"), (Plays::Mute, "kitty")] {
+        let Some(terminal) = Terminal::open(&format!("--graphics {graphics} {run}"), plays) else { return };
+        let table = terminal.wait(0, "AUROC");
+        terminal.send("7");
+        terminal.wait(table, "▀");
+        terminal.send("q");
+        let all = terminal.end();
+        assert!(!all.contains("a=T") && !all.contains("\x1bP") && all.contains(LEAVE));
+    }
+}
+
+#[test]
+fn no_pictures_when_they_are_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(terminal) = Terminal::open(&format!("--graphics off {}", demo(folder.path())), Plays::Kitty) else {
+        return;
+    };
+    let table = terminal.wait(0, "AUROC");
+    terminal.send("7");
+    terminal.wait(table, "most confident");
+    std::thread::sleep(Duration::from_millis(500));
+    terminal.send("q");
+    let all = terminal.end();
+    assert!(!all.contains("a=T") && !all.contains('▀') && !all.contains("\x1b[c"), "nothing is asked either");
+}
+
+#[test]
+fn signals_leave_the_terminal_whole() {
+    for signal in ["TERM", "HUP", "INT"] {
+        let program = env!("CARGO_BIN_EXE_roentgen");
+        let Some(terminal) = Terminal::run(&format!("echo pid $$ end; exec {program} tui"), Plays::Plain) else {
+            return;
+        };
+        terminal.wait(0, "Datasets");
+        let seen = terminal.seen();
+        let pid = seen.split("pid ").nth(1).unwrap().split(' ').next().unwrap();
+        assert!(Command::new("kill").args([&format!("-{signal}"), pid]).status().unwrap().success());
+        let all = terminal.end();
+        assert!(all.contains(LEAVE) && all.contains("\x1b[?25h"), "{signal}: {all:?}");
+    }
+}
+
+#[test]
+fn a_lost_terminal_ends_it() {
+    let program = env!("CARGO_BIN_EXE_roentgen");
+    let Some(mut terminal) = Terminal::run(&format!("echo pid $$ end; exec {program} tui"), Plays::Plain) else {
+        return;
+    };
+    terminal.wait(0, "Datasets");
+    let seen = terminal.seen();
+    let pid = seen.split("pid ").nth(1).unwrap().split(' ').next().unwrap();
+    terminal.child.kill().unwrap();
+    terminal.child.wait().unwrap();
+    let end = Instant::now() + PATIENCE;
+    while Command::new("kill").args(["-0", pid]).stderr(Stdio::null()).status().unwrap().success() {
+        assert!(Instant::now() < end, "it lives on without a terminal");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_panic_gives_the_terminal_back_before_it_speaks() {
+    let this = std::env::current_exe().unwrap();
+    let command = format!("{} --ignored --exact --nocapture tui_terminal::panics 2>&1", this.display());
+    let Some(terminal) = Terminal::run(&command, Plays::Plain) else { return };
+    let all = terminal.end();
+    let (left, spoke) = (all.find(LEAVE).unwrap(), all.find("what went wrong").unwrap());
+    assert!(all.find("\x1b[?1049h").unwrap() < left && left < spoke, "{all:?}");
+}
+
+/// Run on a pseudo-terminal by the test above.
+#[test]
+#[ignore = "it panics on purpose"]
+fn panics() {
+    let _guard = roentgen::tui::terminal::Guard::take().unwrap();
+    panic!("what went wrong");
+}
+
+#[test]
+fn off_a_terminal_it_says_so() {
+    let ran = crate::support::roentgen(["tui"]);
+    insta::assert_snapshot!(ran.error(2), @"error: the terminal UI needs a terminal for input and output; run it in one, or use `roentgen evaluate --headless` and read the run folder");
+    assert_eq!(crate::support::roentgen::<&str>([]).status, 2);
+}

@@ -1,0 +1,131 @@
+//! The terminal UI from end to end inside tmux, as it is used on machines far away.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A tmux server of its own, which ends with the test.
+struct Tmux {
+    socket: String,
+}
+
+impl Tmux {
+    /// `None` with a word about it where there is no tmux.
+    fn start(name: &str, size: (u16, u16)) -> Option<Self> {
+        let tmux = Self { socket: format!("roentgen-{name}-{}", std::process::id()) };
+        let (width, height) = (size.0.to_string(), size.1.to_string());
+        let mut command = tmux.command();
+        command.env("LANG", "C.UTF-8").env_remove("NO_COLOR").args([
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-x",
+            &width,
+        ]);
+        command.args(["-y", &height, "env PS1='$ ' bash --norc"]);
+        match command.status() {
+            Ok(status) => assert!(status.success()),
+            Err(_) => {
+                let _ = writeln!(std::io::stderr(), "left out: {name}: there is no tmux");
+                return None;
+            }
+        }
+        tmux.wait("$ ");
+        Some(tmux)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("tmux");
+        command.args(["-u", "-L", &self.socket]).env_remove("TMUX").stderr(Stdio::null());
+        command
+    }
+
+    fn send(&self, keys: &[&str]) {
+        assert!(self.command().arg("send-keys").args(keys).status().unwrap().success());
+    }
+
+    fn screen(&self) -> String {
+        String::from_utf8(self.command().args(["capture-pane", "-p"]).output().unwrap().stdout).unwrap()
+    }
+
+    #[track_caller]
+    fn wait(&self, what: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let screen = self.screen();
+            if screen.contains(what) {
+                return screen;
+            }
+            assert!(Instant::now() < end, "no {what:?} on\n{screen}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Tmux {
+    fn drop(&mut self) {
+        let _ = self.command().arg("kill-server").status();
+    }
+}
+
+#[test]
+fn the_demo_from_inference_to_triage_and_back_to_the_shell() {
+    let Some(tmux) = Tmux::start("demo", (100, 30)) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    tmux.send(&[&format!("{} demo --out {}", env!("CARGO_BIN_EXE_roentgen"), run.display()), "Enter"]);
+    let table = tmux.wait("macro of 5 labels");
+    assert!(table.contains("Pneumothorax"));
+    tmux.send(&["4"]);
+    tmux.wait("net benefit");
+    tmux.send(&["7"]);
+    let triage = tmux.wait("▀▀▀▀");
+    assert!(triage.contains("most confident first"));
+    let resize = ["resize-window", "-x", "120", "-y", "40"];
+    assert!(tmux.command().args(resize).status().unwrap().success());
+    tmux.wait("7 Triage 8 Run 9 Home 0 Picture");
+    let resize = ["resize-window", "-x", "60", "-y", "20"];
+    assert!(tmux.command().args(resize).status().unwrap().success());
+    tmux.wait("20 columns and 4 rows are missing");
+    let resize = ["resize-window", "-x", "100", "-y", "30"];
+    assert!(tmux.command().args(resize).status().unwrap().success());
+    tmux.wait("▀▀▀▀");
+    // Nothing of a picture stays on another panel.
+    tmux.send(&["1"]);
+    assert!(!tmux.wait("macro of 5 labels").contains('▀'));
+    // The shell gets the terminal and gives it back.
+    tmux.send(&["C-z"]);
+    assert!(!tmux.wait("Stopped").contains("macro of 5 labels"));
+    tmux.send(&["fg", "Enter"]);
+    tmux.wait("macro of 5 labels");
+    tmux.send(&["q"]);
+    let shell = tmux.wait("written to");
+    assert!(shell.contains("Effusion") && !shell.contains("1 Table"), "{shell}");
+    assert!(run.join("evaluation.json").exists() && !run.join("journal").exists());
+}
+
+#[test]
+fn a_run_that_is_left_is_resumed_to_the_same_bytes() {
+    let Some(tmux) = Tmux::start("resume", (100, 30)) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (run, whole) = (folder.path().join("run"), folder.path().join("whole"));
+    let evaluate = ["evaluate", "--model", "phantom-densenet", "--data", "phantom", "--batch", "4", "--threads", "1"];
+    let program = format!("{} {}", env!("CARGO_BIN_EXE_roentgen"), evaluate.join(" "));
+    tmux.send(&[&format!("{program} --out {}", run.display()), "Enter"]);
+    tmux.wait("images/s");
+    tmux.send(&["Space"]);
+    tmux.wait("paused");
+    tmux.send(&["q"]);
+    tmux.wait("go on with the same command and --resume");
+    assert!(run.join("journal").exists());
+    let mut command = crate::support::command(evaluate);
+    command.args(["--headless", "--resume", "--out"]).arg(&run);
+    crate::support::finished(command.output().unwrap()).ok();
+    let mut command = crate::support::command(evaluate);
+    command.args(["--headless", "--out"]).arg(&whole);
+    crate::support::finished(command.output().unwrap()).ok();
+    assert!(crate::support::contents(&run) == crate::support::contents(&whole));
+}
