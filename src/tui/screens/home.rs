@@ -258,6 +258,7 @@ fn begin(model: &str, data: &str, split: Option<&str>, images: Option<&Path>) ->
         split: split.map(str::to_owned),
         limit: None,
         policy,
+        calibration: None,
         device: Device::Cpu,
         pace: Pace { batch: BATCH, decoders: rayon::current_num_threads(), strict: false },
         resume: folder.journal().exists(),
