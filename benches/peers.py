@@ -5,7 +5,7 @@
 Makes a virtual environment in target/peers, builds `benches/peer.rs`, gives all of them the same weights and input by
 formula, checks that their logits agree, and lets them take turns: every round each program runs each case for about a
 second while the others wait. Prints medians in milliseconds an image, the ratios of ours to theirs, and peak memory.
-All compute in f32: OpenVINO, which would choose bf16 where the processor has it, is told so.
+On a machine that others use, too, take one core and compare the processor time, which waits for nobody. All compute in f32: OpenVINO, which would choose bf16 where the processor has it, is told so.
 """
 
 import argparse
@@ -132,8 +132,21 @@ class Program:
         )
         self.logits = json.loads(self.child.stdout.readline())
         self.times = []
+        self.seconds = 0.0
+
+    def processor(self):
+        """Seconds of processor time so far."""
+        fields = Path(f"/proc/{self.child.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def turn(self, count):
+        """Runs and keeps the times."""
+        before = self.processor()
+        self.times.extend(self.run(count))
+        self.seconds += self.processor() - before
 
     def run(self, count):
+        """Milliseconds of each of `count` runs."""
         self.child.stdin.write(f"{count}\n")
         self.child.stdin.flush()
         return json.loads(self.child.stdout.readline())
@@ -174,12 +187,12 @@ def compare(name, batch, rounds, threads, binary):
     for _ in range(rounds):
         for who, program in programs.items():
             time.sleep(0.1)
-            program.times.extend(program.run(counts[who]))
+            program.turn(counts[who])
     median = {who: statistics.median(program.times) / batch for who, program in programs.items()}
-    best = {who: min(program.times) / batch for who, program in programs.items()}
+    cpu = {who: 1e3 * program.seconds / len(program.times) / batch for who, program in programs.items()}
     peak = {who: program.end() for who, program in programs.items()}
     fastest = min(median["openvino"], median["onnxruntime"])
-    cells = [f"{median[who]:.2f} ({best[who]:.2f})" for who in programs]
+    cells = [f"{median[who]:.2f} ({cpu[who]:.2f})" for who in programs]
     ratios = [f"{median['ours'] / fastest:.2f}", f"{median['ours'] / median['pytorch']:.2f}"]
     memory = [f"{peak[who]:.0f}" for who in programs]
     print("| " + " | ".join([name, str(batch), *cells, *ratios, " / ".join(memory)]) + " |", flush=True)
@@ -213,7 +226,8 @@ def main():
         if not (HOME / f"{name}.onnx").exists():
             export(name)
     print(f"{time.strftime('%Y-%m-%d %H:%M')}, load {os.getloadavg()[0]:.1f}, cores {options.cores}, {options.rounds} rounds")
-    print("ms an image: median (best). Ratios of medians: ours to the faster of OpenVINO and ONNX Runtime, to PyTorch.\n")
+    print("Milliseconds an image: median (processor time). Ratios of medians: ours to the faster of OpenVINO and ONNX Runtime,")
+    print("ours to PyTorch.\n")
     print("| network | batch | ours | OpenVINO | ONNX Runtime | PyTorch | ours / fastest | ours / PyTorch | peak MB |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     agreed = [

@@ -138,7 +138,7 @@ fn bad_input_is_one_line() {
     insta::assert_snapshot!(with(String::new(), &[]), @"error: [folder]/b.csv: the file is empty; the first line must name the columns: image,y_LABEL,...,p_LABEL,...");
     insta::assert_snapshot!(with(good.split_once('\n').unwrap().1.into(), &[]), @"error: [folder]/b.csv: the first line is no header: it holds the value 0; the first line must name the columns: image,y_LABEL,...,p_LABEL,...");
     insta::assert_snapshot!(told(&folder.path().display().to_string(), &[]), @"error: [folder]: there is no predictions.csv in the folder; give a finished run folder, or a predictions file");
-    insta::assert_snapshot!(told("no-such.csv", &[]), @"error: no-such.csv: No such file or directory (os error 2)");
+    insta::assert_snapshot!(told("no-such.csv", &[]), @"error: no-such.csv: No such file or directory; check the path");
     let neither = roentgen(["compare", &silent, &silent]);
     insta::assert_snapshot!(neither.error(3).replace(&folder.path().display().to_string(), "[folder]"), @"error: A = [folder]/silent.csv, B = [folder]/silent.csv: no label can be compared (Oedema: the data have no truths for it; Mass: the data have no truths for it); both tables need scores of a label, and one of them (or --truth) its truths");
 

@@ -95,9 +95,9 @@ fn input_gradients_equal_pytorchs() {
         off.sort_by(f64::total_cmp);
         let (median, worst) = (off[off.len() / 2], off[off.len() - 1]);
         println!("{name}: gradient off by {median:.1e}, at worst {worst:.1e}");
-        // Where a ReLU's input is within rounding of 0, the gradient jumps: PyTorch in f64 differs from itself in f32 by
-        // up to 4e-3 of the largest here, and between two machines in f32 by 1e-2.
-        assert!(median < 3e-4 && worst < 2e-2, "{name}: {median}, {worst}");
+        // Where a ReLU's input is within rounding of 0, the gradient jumps: PyTorch in f32 is off its own golden by up to
+        // 3.2e-2 of the largest here once it folds the norms of MobileNetV2 into the weights, as we do.
+        assert!(median < 2e-3 && worst < 5e-2, "{name}: {median}, {worst}");
     }
 }
 

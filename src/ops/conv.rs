@@ -63,18 +63,14 @@ impl Conv2d {
         let Some(packed) = self.packed.as_ref().filter(|_| !x.track_op() && !residual.track_op()) else {
             return super::add_activation(&self.forward(x)?, residual, activation);
         };
+        let (x, residual) = (&x.contiguous()?, &residual.contiguous()?);
         let shape = plan.output(x.dim(0)?, self.outputs());
         if residual.dims() != shape {
             bail!("a residual of {:?} for {shape:?}", residual.shape());
         }
         let plan = Plan { activation, ..plan };
-        let mut out = vec![0f32; shape.iter().product()];
-        cpu::read(x, |x| {
-            cpu::read(residual, |residual| {
-                plan.images(packed, x, Some(residual), &mut out);
-                Ok(())
-            })
-        })?;
+        let n = shape[0];
+        let out = cpu::read(x, |x| cpu::read(residual, |r| Ok(plan.images(packed, n, x, Some(r)))))?;
         Tensor::from_vec(out, &shape, x.device())
     }
 
@@ -154,16 +150,20 @@ impl Plan {
         self.rows.output * self.columns.output
     }
 
-    /// All images of `x`, one after the other.
-    fn images(&self, packed: &[Packed], x: &[f32], residual: Option<&[f32]>, out: &mut [f32]) {
-        let outputs = packed.iter().map(Packed::outputs).sum::<usize>() * self.area_out();
-        let images = out.len() / outputs;
-        let (x, out) = (x.chunks_exact(x.len() / images), out.chunks_exact_mut(outputs));
+    /// All `n` images of `x`, one after the other.
+    fn images(&self, packed: &[Packed], n: usize, x: &[f32], residual: Option<&[f32]>) -> Vec<f32> {
         let place = Place { first: 0, row: self.columns.output, plane: self.area_out() };
-        for (i, (x, out)) in x.zip(out).enumerate() {
-            let residual = residual.map(|r| &r[i * out.len()..][..out.len()]);
+        if let (1, [weight]) = (n, packed) {
+            // Nothing is written twice, not even with zeros.
+            return self.group(weight, x, None, residual, place, |product| product.run_new());
+        }
+        let outputs = packed.iter().map(Packed::outputs).sum::<usize>() * self.area_out();
+        let mut all = vec![0f32; n * outputs];
+        for (i, (x, out)) in x.chunks_exact(x.len() / n).zip(all.chunks_exact_mut(outputs)).enumerate() {
+            let residual = residual.map(|r| &r[i * outputs..][..outputs]);
             self.image(packed, x, None, residual, place, out);
         }
+        all
     }
 
     /// One image, whose output goes to `place`; `norm` and a ReLU come before a pointwise convolution.
@@ -176,44 +176,54 @@ impl Plan {
         place: Place,
         out: &mut [f32],
     ) {
-        let (rows, columns) = (&self.rows, &self.columns);
-        let limits = self.activation.limits();
-        let pointwise = rows.is_pointwise() && columns.is_pointwise();
-        // Rows without gaps are one long row.
-        let gapless = pointwise && place.row == columns.output;
-        let size = if gapless { (1, self.area_out()) } else { (rows.output, columns.output) };
-        let row = if gapless { self.area_out() } else { place.row };
-        let mut first = place.first;
+        let mut place = place;
         for (weight, x) in packed.iter().zip(x.chunks_exact(x.len() / self.groups)) {
-            let place = Place { first, row, ..place };
-            if pointwise {
-                let (plane, pitch) = (self.area_in(), size.1);
-                Product { weight, x, plane, taps: &[0], size, pitch, norm, residual, limits, place }.run(out);
-            } else {
-                let phases = Phases::new(*rows, *columns);
-                self.padded(weight, &phases, &phases.of(x), residual, place, out);
-            }
-            first += weight.outputs() * place.plane;
+            self.group(weight, x, norm, residual, place, |product| product.run(out));
+            place.first += weight.outputs() * place.plane;
         }
     }
 
-    /// One group of an image that is padded already.
-    pub fn padded(
+    /// What `run` makes of the product that is one group of an image.
+    fn group<R>(
+        &self,
+        weight: &Packed,
+        x: &[f32],
+        norm: Option<(&[f32], &[f32])>,
+        residual: Option<&[f32]>,
+        place: Place,
+        run: impl FnOnce(&Product) -> R,
+    ) -> R {
+        let (rows, columns) = (&self.rows, &self.columns);
+        if !(rows.is_pointwise() && columns.is_pointwise()) {
+            let phases = Phases::new(*rows, *columns);
+            return self.padded(weight, &phases, &phases.of(x), residual, place, run);
+        }
+        // Rows without gaps are one long row.
+        let gapless = place.row == columns.output;
+        let size = if gapless { (1, self.area_out()) } else { (rows.output, columns.output) };
+        let place = if gapless { Place { row: size.1, ..place } } else { place };
+        let (plane, pitch, limits) = (self.area_in(), size.1, self.activation.limits());
+        run(&Product { weight, x, plane, taps: &[0], size, pitch, norm, residual, limits, place })
+    }
+
+    /// The same of a group that is padded already.
+    pub fn padded<R>(
         &self,
         weight: &Packed,
         phases: &Phases,
         x: &[f32],
         residual: Option<&[f32]>,
         place: Place,
-        out: &mut [f32],
-    ) {
+        run: impl FnOnce(&Product) -> R,
+    ) -> R {
         let &Phases { plane, pitch, ref taps, .. } = phases;
         let (size, limits) = ((self.rows.output, self.columns.output), self.activation.limits());
-        Product { weight, x, plane, taps, size, pitch, norm: None, residual, limits, place }.run(out);
+        run(&Product { weight, x, plane, taps, size, pitch, norm: None, residual, limits, place })
     }
 
-    /// All images of a depthwise convolution.
-    fn depthwise(&self, set: Set, weight: &[f32], bias: &[f32], x: &[f32], out: &mut [f32]) {
+    /// All `n` images of a depthwise convolution.
+    fn depthwise(&self, set: Set, weight: &[f32], bias: &[f32], n: usize, x: &[f32]) -> Vec<f32> {
+        let mut out = vec![0f32; n * bias.len() * self.area_out()];
         let phases = Phases::new(self.rows, self.columns);
         let (taps, limits) = (&phases.taps[..], self.activation.limits());
         let weight = weight.as_chunks::<9>().0;
@@ -226,6 +236,7 @@ impl Plan {
             let depthwise = Depthwise { weight, bias, x: padded, taps, pitch: phases.pitch, limits };
             depthwise.run(set, self.columns.output, out);
         });
+        out
     }
 }
 
@@ -254,13 +265,12 @@ impl CustomOp3 for Op {
         let [n, ..] = cpu::shape(lx)?;
         let x = cpu::values(self.name(), x, lx)?;
         let shape = self.plan.output(n, lb.shape().elem_count());
-        let mut out = vec![0f32; shape.iter().product()];
         let (weight, bias) = (cpu::values(self.name(), weight, lw)?, cpu::values(self.name(), bias, lb)?);
-        match &self.packed {
-            Some(packed) => self.plan.images(packed, x, None, &mut out),
-            None if self.depthwise => self.plan.depthwise(self.set, weight, bias, x, &mut out),
-            None => self.plan.images(&pack(self.set, weight, bias, self.plan.groups), x, None, &mut out),
-        }
+        let out = match &self.packed {
+            Some(packed) => self.plan.images(packed, n, x, None),
+            None if self.depthwise => self.plan.depthwise(self.set, weight, bias, n, x),
+            None => self.plan.images(&pack(self.set, weight, bias, self.plan.groups), n, x, None),
+        };
         Ok((CpuStorage::F32(out), Shape::from(shape.to_vec())))
     }
 
@@ -274,18 +284,26 @@ impl CustomOp3 for Op {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let grad = self.plan.activation.gradient(res, grad)?.contiguous()?;
         let (plan, set, outputs) = (&self.plan, self.set, weight.dim(0)?);
-        let gradient = |of: &Tensor, other: &Tensor, compute: &dyn Fn(&[f32], &[f32]) -> Vec<f32>| {
-            if !of.track_op() {
-                return Ok(None);
-            }
-            let values = cpu::read(other, |other| cpu::read(&grad, |grad| Ok(compute(other, grad))))?;
-            Tensor::from_vec(values, of.shape(), of.device()).map(Some)
-        };
-        let dx = gradient(x, &weight.contiguous()?, &|weight, grad| plan.input_gradient(set, weight, outputs, grad))?;
-        let dw = gradient(weight, x, &|x, grad| plan.weight_gradient(set, x, outputs, grad))?;
+        let dx =
+            gradient(x, &weight.contiguous()?, &grad, |weight, grad| plan.input_gradient(set, weight, outputs, grad))?;
+        let dw = gradient(weight, x, &grad, |x, grad| plan.weight_gradient(set, x, outputs, grad))?;
         let db = bias.track_op().then(|| grad.sum((0, 2, 3))).transpose()?;
         Ok((dx, dw, db))
     }
+}
+
+/// What `compute` makes of the values of `other` and `grad`, in the shape of `of`, if gradients of `of` are asked for.
+fn gradient(
+    of: &Tensor,
+    other: &Tensor,
+    grad: &Tensor,
+    compute: impl FnOnce(&[f32], &[f32]) -> Vec<f32>,
+) -> Result<Option<Tensor>> {
+    if !of.track_op() {
+        return Ok(None);
+    }
+    let values = cpu::read(other, |other| cpu::read(grad, |grad| Ok(compute(other, grad))))?;
+    Tensor::from_vec(values, of.shape(), of.device()).map(Some)
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ impl DenseLayer {
             })
         })?;
         let place = Place { first: 0, row: w, plane: h * w };
-        planned.padded(&grow[0], &phases, between, None, place, new);
+        planned.padded(&grow[0], &phases, between, None, place, |product| product.run(new));
         Ok(())
     }
 }

@@ -112,13 +112,30 @@ const AHEAD: usize = 256;
 const MANY_TILES: usize = 24;
 
 impl Product<'_> {
-    /// Writes the output.
+    /// Writes the output to its place in `out`.
     pub fn run(&self, out: &mut [f32]) {
-        self.check(out.len());
+        self.write(Shared(out.as_mut_ptr()), out.len());
+    }
+
+    /// The output in a slice of its own, which its place must fill from end to end.
+    pub fn run_new(&self) -> Vec<f32> {
+        let (height, width) = self.size;
+        let Place { first, row, plane } = self.place;
+        assert!((first, row, plane) == (0, width, height * width));
+        let len = self.weight.outputs * plane;
+        let mut out = Vec::with_capacity(len);
+        self.write(Shared(out.as_mut_ptr()), len);
+        // SAFETY: the capacity is there, and planes of rows without gaps leave no value unwritten.
+        unsafe { out.set_len(len) };
+        out
+    }
+
+    /// Writes the output to its place in the `len` values from `out` on.
+    fn write(&self, out: Shared, len: usize) {
+        self.check(len);
         let set = self.weight.set;
         let tiles = self.tiles();
         let blocks = self.weight.blocks();
-        let out = Shared(out.as_mut_ptr());
         if tiles.len() >= MANY_TILES {
             tiles.into_par_iter().for_each(|tile| {
                 PANEL.with_borrow_mut(|panel| {

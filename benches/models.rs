@@ -1,0 +1,62 @@
+//! Times of the ops and of whole networks on one image of 224x224 pixels.
+
+#[path = "../tests/formula.rs"]
+mod formula;
+
+use candle_core::{Device, Module, Tensor};
+use divan::Bencher;
+use roentgen::cards::model::ModelCard;
+use roentgen::models::build;
+use roentgen::ops::{Activation, Conv2d, Form, Padding, avg_pool_2, global_average, max_pool_3};
+
+fn main() {
+    divan::main();
+}
+
+fn tensor(shape: &[usize]) -> Tensor {
+    Tensor::from_vec(formula::tensor("input", shape, 1), shape, &Device::Cpu).expect("the values fit the shape")
+}
+
+/// Inputs, outputs, groups, kernel, stride and side of the networks' common convolutions.
+const CONVOLUTIONS: [[usize; 6]; 7] = [
+    [3, 64, 1, 7, 2, 224],
+    [64, 64, 1, 3, 1, 56],
+    [128, 32, 1, 3, 1, 28],
+    [512, 512, 1, 3, 1, 7],
+    [512, 128, 1, 1, 1, 14],
+    [96, 96, 96, 3, 2, 112],
+    [144, 144, 144, 3, 1, 56],
+];
+
+#[divan::bench(args = CONVOLUTIONS)]
+fn convolution(bencher: Bencher, [inputs, outputs, groups, kernel, stride, side]: [usize; 6]) {
+    let form = Form { stride, padding: Padding::Sides(kernel / 2), groups, activation: Activation::Relu };
+    let weight = tensor(&[outputs, inputs / groups, kernel, kernel]);
+    let conv = Conv2d::new(weight, tensor(&[outputs]), form).expect("the shapes fit");
+    let x = tensor(&[1, inputs, side, side]);
+    bencher.bench(|| conv.forward(&x));
+}
+
+#[divan::bench(args = [0, 1, 2])]
+fn pooling(bencher: Bencher, which: usize) {
+    let x = tensor(&[1, 64, 112, 112]);
+    let pool = [max_pool_3, avg_pool_2, global_average][which];
+    bencher.bench(|| pool(&x));
+}
+
+#[divan::bench(args = ["densenet121", "resnet18", "mobilenet_v2"])]
+fn network(bencher: Bencher, name: &str) {
+    let shapes = match name {
+        "densenet121" => formula::densenet(32, [6, 12, 24, 16], 3, 1),
+        "resnet18" => formula::resnet([2, 2, 2, 2], false, 1),
+        _ => formula::mobilenet_v2(1),
+    };
+    let card = format!(
+        "schema = \"roentgen/model/1\"\nname = \"m\"\narchitecture = \"{name}\"\nlabels = [\"l\"]\n\
+         output = \"sigmoid\"\nlicence = \"MIT\"\n[weights]\npath = \"m\"\n[input]\nchannels = 3\nsteps = []\n"
+    );
+    let card = ModelCard::parse(&card, "card").expect("the card above is right");
+    let model = build(&card, formula::weights(&shapes), &Device::Cpu).expect("the formula's weights fit");
+    let x = tensor(&[1, 3, 224, 224]);
+    bencher.bench(|| model.forward(&x));
+}
