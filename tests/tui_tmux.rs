@@ -33,7 +33,7 @@ impl Tmux {
                 return None;
             }
         }
-        tmux.wait("$ ");
+        tmux.wait("$");
         Some(tmux)
     }
 
