@@ -17,7 +17,7 @@ const THEME: Theme = Theme { tone: Tone::Dark, ascii: false, truecolor: true };
 /// Two findings over 240 images of 120 patients, made by arithmetic alone.
 fn table(shift: f64) -> Predictions {
     let label = |name: &str, every: usize, noise: usize| {
-        let positive = |i: usize| i * 7 % every == 0;
+        let positive = |i: usize| (i * 7).is_multiple_of(every);
         let score = |i: usize| {
             let wobble = (i * noise % 97) as f64 / 97.0;
             (0.55 * wobble + if positive(i) { 0.4 + shift } else { 0.05 }).min(0.99)

@@ -648,7 +648,7 @@ impl App {
         let (own, common): (Vec<_>, Vec<_>) =
             keymap::on(self.screen).filter(|b| b.bar).partition(|b| b.scope != keymap::Scope::Everywhere);
         let width = |b: &keymap::Binding| b.keys[0].chars().count() + b.says.chars().count() + 3;
-        let mut room = usize::from(area.width).saturating_sub(common.iter().map(|b| width(b)).sum());
+        let mut room = usize::from(area.width).saturating_sub(common.iter().copied().map(width).sum());
         let fitting = own.into_iter().take_while(|b| {
             let fits = width(b) <= room;
             room = room.saturating_sub(width(b));

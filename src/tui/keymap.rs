@@ -355,8 +355,8 @@ pub fn on(screen: Screen) -> impl Iterator<Item = &'static Binding> {
 
 /// What `event` asks for on `screen`.
 pub fn action(event: KeyEvent, screen: Screen) -> Option<Action> {
-    let same = |name: &&str| parse(name).is_some_and(|k| normal(k) == normal(event));
-    on(screen).find(|b| b.keys.iter().any(|k| same(&k))).map(|b| b.action)
+    let same = |name: &str| parse(name).is_some_and(|k| normal(k) == normal(event));
+    on(screen).find(|b| b.keys.iter().any(|k| same(k))).map(|b| b.action)
 }
 
 /// Code and modifiers alone; Shift is in a character already.
