@@ -408,7 +408,11 @@ pub fn keys(text: &str) -> Option<Vec<KeyEvent>> {
     let mut found = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        match rest.strip_prefix('<').and_then(|r| r.split_once('>')).filter(|(name, _)| name.len() > 1) {
+        match rest
+            .strip_prefix('<')
+            .and_then(|r| r.split_once('>'))
+            .filter(|(name, _)| name.len() > 1 && !name.contains('<'))
+        {
             Some((name, after)) => {
                 found.push(parse(name)?);
                 rest = after;
