@@ -25,6 +25,7 @@ struct Terminal {
     child: Child,
     input: Arc<Mutex<ChildStdin>>,
     seen: Arc<Mutex<String>>,
+    reader: std::thread::JoinHandle<()>,
 }
 
 impl Terminal {
@@ -47,7 +48,7 @@ impl Terminal {
         let input = Arc::new(Mutex::new(child.stdin.take().unwrap()));
         let seen = Arc::new(Mutex::new(String::new()));
         let (mut output, answers, log) = (child.stdout.take().unwrap(), input.clone(), seen.clone());
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut buffer = [0; 65536];
             let mut asked = String::new();
             while let Ok(n @ 1..) = output.read(&mut buffer) {
@@ -58,7 +59,7 @@ impl Terminal {
                 let _ = answers.lock().unwrap().write_all(answer.as_bytes());
             }
         });
-        Some(Self { child, input, seen })
+        Some(Self { child, input, seen, reader })
     }
 
     fn open(arguments: &str, plays: Plays) -> Option<Self> {
@@ -94,8 +95,9 @@ impl Terminal {
             assert!(Instant::now() < end, "it did not end: {:?}", self.seen());
             std::thread::sleep(Duration::from_millis(20));
         }
-        std::thread::sleep(Duration::from_millis(100));
-        self.seen()
+        self.reader.join().unwrap();
+        let seen = self.seen.lock().unwrap();
+        seen.clone()
     }
 }
 

@@ -33,7 +33,7 @@ impl Tmux {
                 return None;
             }
         }
-        tmux.wait("$ ");
+        tmux.wait("$");
         Some(tmux)
     }
 
@@ -89,7 +89,7 @@ fn the_demo_from_inference_to_triage_and_back_to_the_shell() {
     tmux.wait("7 Triage 8 Run 9 Home 0 Picture");
     let resize = ["resize-window", "-x", "60", "-y", "20"];
     assert!(tmux.command().args(resize).status().unwrap().success());
-    tmux.wait("20 columns and 4 rows are missing");
+    tmux.wait("20 columns and 4 rows are");
     let resize = ["resize-window", "-x", "100", "-y", "30"];
     assert!(tmux.command().args(resize).status().unwrap().success());
     tmux.wait("▀▀▀▀");

@@ -34,3 +34,36 @@ pub fn gradcam(model: &Model, image: &Tensor, label: usize) -> Result<(Map, Vec<
     values.iter_mut().for_each(|v| *v = v.max(0.0));
     Ok((Map { width, height, values }, logits))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cards::catalogue;
+    use crate::models;
+    use candle_core::Device;
+
+    #[test]
+    fn the_gradient_of_a_linear_head_tells_logits_apart() {
+        let (card, home) = catalogue::model("phantom-densenet").unwrap();
+        let (model, _) = models::load(&card, &home, &Device::Cpu).unwrap();
+        let (channels, side) = (card.input.channels, 64);
+        let image = |step: usize| {
+            let values: Vec<f32> = (0..channels * side * side).map(|i| (i * step % 251) as f32 / 251.0).collect();
+            Tensor::from_vec(values, (1, channels, side, side), &Device::Cpu).unwrap()
+        };
+        for label in 0..card.labels.len() {
+            let of = |step| {
+                let (maps, gradient, logits) = model.last_maps(&image(step), label).unwrap();
+                let pooled = maps.mean((1, 2)).unwrap().to_vec1::<f32>().unwrap();
+                let product: f32 = pooled.iter().zip(&gradient).map(|(p, g)| p * g).sum();
+                (product, logits[label])
+            };
+            let ((p1, l1), (p2, l2)) = (of(7), of(31));
+            assert!((p1 - p2 - (l1 - l2)).abs() < 1e-3 * (1.0 + (l1 - l2).abs()), "{p1} {p2} {l1} {l2}");
+        }
+        let (map, logits) = gradcam(&model, &image(7), 0).unwrap();
+        assert!(map.values.len() == map.width * map.height && map.values.iter().all(|v| *v >= 0.0));
+        assert_eq!(logits, model.forward(&image(7)).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap());
+        assert!(gradcam(&model, &image(7), card.labels.len()).is_err());
+    }
+}

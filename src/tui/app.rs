@@ -65,6 +65,7 @@ pub struct Shared {
     pub images: Option<PathBuf>,
     /// The model that was chosen to look at pictures.
     pub chosen_model: Option<Explainer>,
+    run_model: Option<Explainer>,
     sources_of_pictures: Pictures,
     message: Option<String>,
     prompt: Option<Prompt>,
@@ -132,6 +133,7 @@ impl Shared {
             picture: None,
             images: None,
             chosen_model: None,
+            run_model: None,
             sources_of_pictures: Pictures::NotAsked,
             message: None,
             prompt: None,
@@ -237,7 +239,7 @@ impl Shared {
 
     /// The model that made the opened run.
     pub fn explainer(&self) -> Option<Explainer> {
-        self.analysis.as_ref()?.description.as_ref().map(sources::explainer)
+        self.run_model.clone()
     }
 
     fn compare(&mut self) {
@@ -317,6 +319,7 @@ impl App {
                 }
             })
             .unzip();
+        shared.run_model = analysis.description.as_ref().map(sources::explainer);
         shared.analysis = Some(analysis);
         shared.sources_of_pictures = Pictures::NotAsked;
         shared.compare();
@@ -645,7 +648,7 @@ impl App {
         let (own, common): (Vec<_>, Vec<_>) =
             keymap::on(self.screen).filter(|b| b.bar).partition(|b| b.scope != keymap::Scope::Everywhere);
         let width = |b: &keymap::Binding| b.keys[0].chars().count() + b.says.chars().count() + 3;
-        let mut room = usize::from(area.width).saturating_sub(common.iter().map(|b| width(b)).sum());
+        let mut room = usize::from(area.width).saturating_sub(common.iter().copied().map(width).sum());
         let fitting = own.into_iter().take_while(|b| {
             let fits = width(b) <= room;
             room = room.saturating_sub(width(b));

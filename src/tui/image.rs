@@ -13,6 +13,7 @@ use ratatui::buffer::{Buffer, CellDiffOption};
 use ratatui::crossterm::cursor::MoveTo;
 use ratatui::crossterm::event::KeyEvent;
 use ratatui::crossterm::queue;
+use ratatui::crossterm::style::ResetColor;
 use ratatui::layout::Rect;
 use ratatui::style::Color;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -314,6 +315,10 @@ impl Pictures {
         if let Some(area) = change.erase {
             self.erase(area, graphics, screen)?;
         }
+        // What stood there before would come back when the picture goes: its cells are skipped from now on.
+        if let Some((_, area)) = wanted.filter(|_| change.print) {
+            blank(area)?;
+        }
         self.shown = wanted;
         Ok(change)
     }
@@ -325,12 +330,7 @@ impl Pictures {
             Protocol::Kitty => out.write_all(KITTY_DELETE).map_err(fault)?,
             // Its pictures stay until the cells around them are drawn anew.
             Protocol::Sixel if std::env::var_os("TMUX").is_some() => screen.clear().map_err(fault)?,
-            _ => {
-                let blank = " ".repeat(usize::from(area.width));
-                for y in area.top()..area.bottom() {
-                    queue!(out, MoveTo(area.x, y)).and_then(|()| out.write_all(blank.as_bytes())).map_err(fault)?;
-                }
-            }
+            _ => blank(area)?,
         }
         Backend::flush(screen.backend_mut()).map_err(fault)
     }
@@ -384,6 +384,16 @@ impl Raster {
         image::imageops::overlay(&mut padded, &image.to_rgba8(), 0, 0);
         Ok(padded.into())
     }
+}
+
+/// Writes blanks over an area.
+fn blank(area: Rect) -> Result<()> {
+    let mut out = stdout();
+    let row = " ".repeat(usize::from(area.width));
+    for y in area.top()..area.bottom() {
+        queue!(out, ResetColor, MoveTo(area.x, y)).and_then(|()| out.write_all(row.as_bytes())).map_err(fault)?;
+    }
+    Ok(())
 }
 
 /// The key event of a key that viuer read instead of us.

@@ -355,8 +355,8 @@ pub fn on(screen: Screen) -> impl Iterator<Item = &'static Binding> {
 
 /// What `event` asks for on `screen`.
 pub fn action(event: KeyEvent, screen: Screen) -> Option<Action> {
-    let same = |name: &&str| parse(name).is_some_and(|k| normal(k) == normal(event));
-    on(screen).find(|b| b.keys.iter().any(|k| same(&k))).map(|b| b.action)
+    let same = |name: &str| parse(name).is_some_and(|k| normal(k) == normal(event));
+    on(screen).find(|b| b.keys.iter().any(|k| same(k))).map(|b| b.action)
 }
 
 /// Code and modifiers alone; Shift is in a character already.
@@ -408,7 +408,11 @@ pub fn keys(text: &str) -> Option<Vec<KeyEvent>> {
     let mut found = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        match rest.strip_prefix('<').and_then(|r| r.split_once('>')).filter(|(name, _)| name.len() > 1) {
+        match rest
+            .strip_prefix('<')
+            .and_then(|r| r.split_once('>'))
+            .filter(|(name, _)| name.len() > 1 && !name.contains('<'))
+        {
             Some((name, after)) => {
                 found.push(parse(name)?);
                 rest = after;

@@ -93,7 +93,14 @@ impl ReliabilityScreen {
         let of = (shared.label, self.bins, self.equal_count, self.mended);
         if self.shown.as_ref().is_none_or(|(shown, _)| *shown != of) {
             let label = &analysis.labels[shared.label];
-            self.shown = Some((of, look(label, BINS[self.bins], self.equal_count, self.mended)));
+            // Smooth ECE knows no bins, and is the dearest.
+            let smooth = match &self.shown {
+                Some((before, Ok(shown))) if (before.0, before.3) == (of.0, of.3) => {
+                    Some((shown.before.smooth, shown.after.as_ref().map(|n| n.smooth)))
+                }
+                _ => None,
+            };
+            self.shown = Some((of, look(label, BINS[self.bins], self.equal_count, self.mended, smooth)));
         }
         let shown = match &self.shown {
             Some((_, Ok(shown))) => shown,
@@ -170,10 +177,17 @@ fn diagram<'a>(bins: &[Bin], theme: &Theme) -> Vec<Mark<'a>> {
     marks
 }
 
-/// Bins and numbers of a label. Errors where the scores are no probabilities or no map can be fitted.
-fn look(label: &LabelData, bins: u16, equal_count: bool, mended: Mended) -> Result<Shown> {
+/// Bins and numbers of a label, with the smooth ECEs before and after that are known already. Errors where the scores are
+/// no probabilities or no map can be fitted.
+fn look(
+    label: &LabelData,
+    bins: u16,
+    equal_count: bool,
+    mended: Mended,
+    smooth: Option<(f64, Option<f64>)>,
+) -> Result<Shown> {
     let before = Forecast::new(&label.y, &label.p)?;
-    let binned = |p: &[f64]| -> Result<(Vec<Bin>, Numbers)> {
+    let binned = |p: &[f64], smooth: Option<f64>| -> Result<(Vec<Bin>, Numbers)> {
         let forecast = Forecast::new(&label.y, p)?;
         let bins = match equal_count {
             true => forecast.equal_count(&Ranked::new(&label.y, p)?, bins),
@@ -182,18 +196,18 @@ fn look(label: &LabelData, bins: u16, equal_count: bool, mended: Mended) -> Resu
         let numbers = Numbers {
             ece: ece(&bins),
             debiased: debiased_ece(&bins),
-            smooth: smece(&forecast),
+            smooth: smooth.unwrap_or_else(|| smece(&forecast)),
             mce: mce(&bins),
             brier: forecast.brier(),
             log_loss: forecast.log_loss(),
         };
         Ok((bins, numbers))
     };
-    let (plain, numbers) = binned(before.p())?;
+    let (plain, numbers) = binned(before.p(), smooth.map(|s| s.0))?;
     if mended == Mended::Not {
         return Ok(Shown { bins: plain, before: numbers, after: None });
     }
-    let (bins, after) = binned(&crossed(label, mended)?)?;
+    let (bins, after) = binned(&crossed(label, mended)?, smooth.and_then(|s| s.1))?;
     Ok(Shown { bins, before: numbers, after: Some(after) })
 }
 

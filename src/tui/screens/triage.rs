@@ -446,7 +446,7 @@ fn siblings(analysis: &Analysis, row: usize) -> Vec<usize> {
 }
 
 /// The images that meet a condition.
-fn chosen<'a>(analysis: &'a Analysis, condition: &str) -> Result<HashSet<String>> {
+fn chosen(analysis: &Analysis, condition: &str) -> Result<HashSet<String>> {
     let condition: Condition = condition.parse()?;
     if analysis.predictions.is_empty() {
         return Err(Error::new("the table is empty"));
