@@ -13,10 +13,10 @@ use super::{Activation, cpu};
 #[derive(Debug, Clone)]
 pub struct Conv2d {
     /// `[outputs, inputs / groups, height, width]`.
-    weight: Tensor,
+    pub(super) weight: Tensor,
     /// `[outputs]`.
     bias: Tensor,
-    form: Form,
+    pub(super) form: Form,
     /// The weights as the kernels read them; none where they may change, and for depthwise convolutions.
     packed: Option<Arc<[Packed]>>,
 }

@@ -24,7 +24,7 @@ impl Linear {
 
     /// Whether a ReLU follows.
     pub fn is_rectified(&self) -> bool {
-        self.0.activation == Activation::Relu
+        self.0.form.activation == Activation::Relu
     }
 }
 
