@@ -255,16 +255,19 @@ fn intervals(ranked: &Ranked, counts: Confusion, patients: Option<&[u32]>) -> In
         };
         cells[ids[row as usize] as usize][cell] += 1;
     }
-    let clustered = |hits: &[usize], misses: &[usize]| {
-        let sum = |c: &[u32; 4], which: &[usize]| which.iter().map(|&k| f64::from(c[k])).sum::<f64>();
-        clustered_wilson(cells.iter().map(|c| (sum(c, hits), sum(c, hits) + sum(c, misses))), LEVEL)
-    };
+    fn clustered(cells: &[[u32; 4]], counts: impl Fn(&[u32; 4]) -> (u32, u32) + Copy) -> Option<(f64, f64)> {
+        let of = |c: &[u32; 4]| {
+            let (hits, misses) = counts(c);
+            (f64::from(hits), f64::from(hits + misses))
+        };
+        clustered_wilson(cells.iter().map(of), LEVEL)
+    }
     Intervals {
-        sensitivity: clustered(&[0], &[2]),
-        specificity: clustered(&[3], &[1]),
-        ppv: clustered(&[0], &[1]),
-        npv: clustered(&[3], &[2]),
-        accuracy: clustered(&[0, 3], &[1, 2]),
+        sensitivity: clustered(&cells, |&[tp, _, fn_, _]| (tp, fn_)),
+        specificity: clustered(&cells, |&[_, fp, _, tn]| (tn, fp)),
+        ppv: clustered(&cells, |&[tp, fp, ..]| (tp, fp)),
+        npv: clustered(&cells, |&[_, _, fn_, tn]| (tn, fn_)),
+        accuracy: clustered(&cells, |&[tp, fp, fn_, tn]| (tp + tn, fp + fn_)),
     }
 }
 
