@@ -204,3 +204,20 @@ fn the_real_predictions_give_the_published_numbers() {
     close(&ours["macro"]["average_precision"]["value"], &golden["macro_average_precision"], 1e-9, "macro");
     close(&ours["micro"]["auroc"], &golden["micro_auroc"], 1e-9, "micro");
 }
+
+#[test]
+fn a_million_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::from("image,patient,y_Mass,p_Mass\n");
+    for i in 0u64..1_000_000 {
+        // A score of 0 to 999 thousandths; every second image is positive from 500 on, every tenth below.
+        let score = i * 7919 % 1000;
+        let positive = if score >= 500 { i % 2 == 0 } else { i % 10 == 0 };
+        text += &format!("{i},{},{},0.{score:03}\n", i / 3, u8::from(positive));
+    }
+    let path = write(folder.path(), "p.csv", &text);
+    let found: Value = serde_json::from_str(&score(&["--format", "json"], &[&path]).ok()).unwrap();
+    assert_eq!((found["n_images"].as_u64(), found["n_patients"].as_u64()), (Some(1_000_000), Some(333_334)));
+    let auroc = found["labels"][0]["auroc"]["value"].as_f64().unwrap();
+    assert!((0.5..1.0).contains(&auroc), "{auroc}");
+}
