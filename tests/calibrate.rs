@@ -10,7 +10,7 @@ use roentgen::predictions::read;
 use serde_json::Value;
 
 use crate::evaluate::phantom_card;
-use crate::support::{roentgen, shared};
+use crate::support::{put, roentgen, shared};
 
 /// Overconfident scores of Mass and Edema on 60 images of 30 patients, numbered from `first`.
 fn table(first: u32) -> String {
@@ -24,12 +24,6 @@ fn table(first: u32) -> String {
         writeln!(text, "{i}.png,{},{mass},{edema},{:.6},{:.6}", i / 2, score(mass, 1), score(edema, 2)).unwrap();
     }
     text
-}
-
-fn put(folder: &Path, name: &str, text: &str) -> String {
-    let path = folder.join(name);
-    std::fs::write(&path, text).unwrap();
-    path.display().to_string()
 }
 
 fn json(args: &[&str]) -> Value {

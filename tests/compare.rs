@@ -6,7 +6,7 @@ use std::path::Path;
 use roentgen::predictions::{Predictions, read};
 use serde_json::Value;
 
-use crate::support::{command, finished, roentgen, shared};
+use crate::support::{command, finished, put, roentgen, shared};
 
 /// 40 images of 20 patients: truths of Mass and Edema, and scores that follow them as well as `skill` says.
 fn table(skill: f64, truths: bool) -> String {
@@ -25,12 +25,6 @@ fn table(skill: f64, truths: bool) -> String {
         }
     }
     text
-}
-
-fn put(folder: &Path, name: &str, text: &str) -> String {
-    let path = folder.join(name);
-    std::fs::write(&path, text).unwrap();
-    path.display().to_string()
 }
 
 fn json(args: &[&str]) -> Value {

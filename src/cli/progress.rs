@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::inference::engine::Progress;
+use crate::tui::widgets::text::duration;
 
 /// Off a terminal there is a line this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -64,9 +65,9 @@ fn pace(progress: Progress, before: usize, elapsed: Duration) -> String {
         let rate = new as f64 / elapsed.as_secs_f64();
         parts.push(format!("{rate:.1}/s"));
         if progress.done < progress.total {
-            parts.push(format!("ETA {}", time((progress.total - progress.done) as f64 / rate)));
+            parts.push(format!("ETA {}", duration((progress.total - progress.done) as f64 / rate)));
         } else {
-            parts.push(time(elapsed.as_secs_f64()));
+            parts.push(duration(elapsed.as_secs_f64()));
         }
         let busy = progress.waited + progress.computed;
         if busy > Duration::ZERO {
@@ -78,14 +79,6 @@ fn pace(progress: Progress, before: usize, elapsed: Duration) -> String {
         parts.push(format!("{} unreadable", progress.failed));
     }
     parts.join("  ")
-}
-
-fn time(seconds: f64) -> String {
-    match seconds.round() as u64 {
-        s @ 0..60 => format!("{s} s"),
-        s @ 60..3600 => format!("{}:{:02} min", s / 60, s % 60),
-        s => format!("{}:{:02} h", s / 3600, s % 3600 / 60),
-    }
 }
 
 #[cfg(test)]
@@ -105,7 +98,7 @@ mod tests {
             pace(progress, 100, Duration::from_secs(10)),
             "20.0/s  ETA 35 s  10% waiting for pictures  2 unreadable"
         );
-        assert_eq!(time(3725.0), "1:02 h");
+        assert_eq!(duration(3725.0), "1:02 h");
         assert!(ProgressStyle::with_template("{bar:30} {pos}/{len} images  {msg}").is_ok());
     }
 }
