@@ -138,15 +138,8 @@ pub struct Score {
     /// Predictions: `image`, `patient`, attributes, `y_LABEL`, `p_LABEL` or `logit_LABEL`; or `ID,LABEL,...` with --truth
     #[arg(value_name = "PREDICTIONS.csv")]
     pub predictions: PathBuf,
-    /// Truths, when they are in a file of their own
-    #[arg(long, value_name = "TRUTH.csv")]
-    pub truth: Option<PathBuf>,
-    /// The column that names the images [default: image or id]
-    #[arg(long, value_name = "COLUMN")]
-    pub id: Option<String>,
-    /// Leave out images that are in only one of the two files
-    #[arg(long, requires = "truth")]
-    pub allow_missing: bool,
+    #[command(flatten)]
+    pub truth: Truth,
     /// Choose thresholds on these predictions, not on those that are evaluated
     #[arg(long, value_name = "TUNING.csv")]
     pub tuning: Option<PathBuf>,
@@ -205,15 +198,8 @@ pub struct Compare {
     /// Model B's predictions on the same images, or its run folder
     #[arg(value_name = "B")]
     pub b: PathBuf,
-    /// The truths, where neither file has them
-    #[arg(long, value_name = "CSV")]
-    pub truth: Option<PathBuf>,
-    /// The column of the image ids [default: image or id]
-    #[arg(long, value_name = "COLUMN")]
-    pub id: Option<String>,
-    /// Leave out images that are not in every file
-    #[arg(long)]
-    pub allow_missing: bool,
+    #[command(flatten)]
+    pub truth: Truth,
     #[command(flatten)]
     pub policy: Policy,
     /// Replicates of the paired patient bootstrap behind the intervals of AP, Brier score and ECE; 0 for none
@@ -263,15 +249,8 @@ pub struct Calibrate {
     /// One map a label: sigmoid(logit / T), sigmoid(slope * logit + intercept), or a non-falling line through knots
     #[arg(long, value_enum, default_value_t = CalibrationMethod::Temperature)]
     pub method: CalibrationMethod,
-    /// The truths, where the predictions have none
-    #[arg(long, value_name = "CSV")]
-    pub truth: Option<PathBuf>,
-    /// The column of the image ids [default: image or id]
-    #[arg(long, value_name = "COLUMN")]
-    pub id: Option<String>,
-    /// Leave out images that are not in every file
-    #[arg(long)]
-    pub allow_missing: bool,
+    #[command(flatten)]
+    pub truth: Truth,
     #[command(flatten)]
     pub policy: Policy,
     /// Go on although tuning and test predictions share patients or images
@@ -293,6 +272,20 @@ pub enum CalibrationMethod {
     Temperature,
     Platt,
     Isotonic,
+}
+
+/// Where the truths are, and how rows of several files are joined.
+#[derive(Args)]
+pub struct Truth {
+    /// The truths, where the predictions have none
+    #[arg(long, value_name = "TRUTH.csv")]
+    pub truth: Option<PathBuf>,
+    /// The column that names the images [default: image or id]
+    #[arg(long, value_name = "COLUMN")]
+    pub id: Option<String>,
+    /// Leave out images that are not in every file
+    #[arg(long)]
+    pub allow_missing: bool,
 }
 
 /// What becomes of labels that are neither positive nor negative.

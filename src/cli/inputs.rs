@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::note;
+use crate::cli::{args, note};
 use crate::error::{Error, Result};
 use crate::predictions::{self, Predictions};
 use crate::run::RunFolder;
@@ -21,11 +21,12 @@ pub fn predictions_file(path: &Path) -> Result<PathBuf> {
         .mend("give a finished run folder, or a predictions file"))
 }
 
-/// Reads predictions, with the truths of `truth` where it is given. What was left out is told on stderr.
-pub fn read(path: &Path, truth: Option<&Path>, id: Option<&str>, allow_missing: bool) -> Result<Predictions> {
+/// Reads predictions, with the truths of `--truth` where it is given. What was left out is told on stderr.
+pub fn read(path: &Path, args: &args::Truth) -> Result<Predictions> {
     let file = predictions_file(path)?;
-    let Some(truth) = truth else { return predictions::read(&file, id) };
-    let (table, notes) = predictions::read_with_truth(&file, truth, id, allow_missing)?;
+    let id = args.id.as_deref();
+    let Some(truth) = &args.truth else { return predictions::read(&file, id) };
+    let (table, notes) = predictions::read_with_truth(&file, truth, id, args.allow_missing)?;
     notes.iter().for_each(|n| note(n));
     Ok(table)
 }

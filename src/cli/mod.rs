@@ -62,6 +62,12 @@ fn print(text: &str) -> Result<()> {
     }
 }
 
+/// The one document that `--format json` prints.
+fn json(document: &impl serde::Serialize) -> Result<String> {
+    let text = serde_json::to_string_pretty(document).map_err(|e| Error::new(e.to_string()))?;
+    Ok(text + "\n")
+}
+
 /// Prints a remark to stderr; one that nobody can read is dropped.
 fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "note: {text}");

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::cli::args::{self, Format};
-use crate::cli::{inputs, note, print, score_text};
-use crate::error::{Error, Result};
+use crate::cli::{inputs, json, note, print, score_text};
+use crate::error::Result;
 use crate::metrics::breakdown::{Breakdown, breakdown};
 use crate::metrics::calibration::Forecast;
 use crate::metrics::dialect::{Dialect, Reading, readings};
@@ -12,7 +12,7 @@ use crate::metrics::evaluation::{self, Evaluation, Settings};
 use crate::metrics::matching::{Match, matches};
 use crate::metrics::policies::{UnderPolicies, under_policies};
 use crate::metrics::roc::Ranked;
-use crate::predictions::{Aggregate, Condition, Predictions};
+use crate::predictions::{self, Aggregate, Condition, Predictions};
 
 /// Everything that was asked for; `--format json` prints it.
 #[derive(Serialize)]
@@ -45,10 +45,11 @@ pub struct LabelReadings {
 
 /// Carries the verb out.
 pub fn run(args: &args::Score) -> Result<()> {
-    let id = args.id.as_deref();
-    let predictions = inputs::read(&args.predictions, args.truth.as_deref(), id, args.allow_missing)?;
-    let predictions = selected(predictions, args)?;
-    let tuning = args.tuning.as_deref().map(|path| selected(inputs::read(path, None, id, false)?, args));
+    let predictions = selected(inputs::read(&args.predictions, &args.truth)?, args)?;
+    let tuning = args.tuning.as_deref().map(|path| {
+        let file = inputs::predictions_file(path)?;
+        selected(predictions::read(&file, args.truth.id.as_deref())?, args)
+    });
     let tuning = tuning.transpose()?;
     if let Some(tuning) = &tuning {
         warn_of_shared_patients(&predictions, tuning);
@@ -73,10 +74,7 @@ pub fn run(args: &args::Score) -> Result<()> {
     };
     print(&match args.format {
         Format::Text => score_text::text(&document),
-        Format::Json => {
-            let text = serde_json::to_string_pretty(&document).map_err(|e| Error::new(e.to_string()))?;
-            text + "\n"
-        }
+        Format::Json => json(&document)?,
         Format::Csv => score_text::csv(&document.evaluation)?,
     })
 }
