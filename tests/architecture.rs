@@ -11,7 +11,8 @@ const BASE: &[(&str, &[&str])] = &[
     ("predictions", &["error", "labels"]),
     ("cards", &["error", "labels"]),
     ("dicom_elements", &["error"]),
-    ("run", &["error", "files", "cards", "predictions"]),
+    ("shard", &["files"]),
+    ("run", &["error", "files", "cards", "predictions", "shard"]),
 ];
 
 /// What else a module may use, besides itself and the base.

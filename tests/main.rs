@@ -14,6 +14,7 @@ mod models;
 mod predictions;
 mod real;
 mod score;
+mod shards;
 mod support;
 mod tui;
 mod tui_terminal;

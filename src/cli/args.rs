@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::metrics::matching::Printed;
 use crate::metrics::operating_point::Rule;
 use crate::predictions::{self, Condition};
+use crate::shard::Shard;
 
 /// Evaluate chest X-ray classifiers so that anyone can recompute the numbers.
 ///
@@ -25,6 +26,8 @@ pub enum Verb {
     Demo(Demo),
     /// Run a model over a dataset and write a run folder with predictions and metrics
     Evaluate(Evaluate),
+    /// Join the shards of a run to the run folder that one process would have written
+    Merge(Merge),
     /// Print a model's probabilities for pictures
     Predict(Predict),
     /// Evaluate any program's predictions; needs no images and no weights
@@ -77,6 +80,9 @@ pub struct Evaluate {
     /// Only the first N images
     #[arg(long, value_name = "N", value_parser = positive)]
     pub limit: Option<usize>,
+    /// Only the Ith of N parts of the images, counted from 1; `merge` joins the parts
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
     /// Go on with an unfinished run; it ends with the same bytes as one that was never stopped
     #[arg(long)]
     pub resume: bool,
@@ -93,6 +99,16 @@ pub struct Evaluate {
     /// Print text, also on a terminal
     #[arg(long)]
     pub headless: bool,
+}
+
+#[derive(Args)]
+pub struct Merge {
+    /// The run folders of all shards, in any order
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// The run folder of the whole
+    #[arg(long, value_name = "RUN")]
+    pub out: PathBuf,
 }
 
 #[derive(Args)]

@@ -11,6 +11,7 @@ use crate::data;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::inference::engine::Pace;
+use crate::inference::part::Part;
 use crate::inference::session::{Plan, Session, Start};
 use crate::labels;
 use crate::metrics::evaluation::{self, Evaluation, Settings};
@@ -35,9 +36,10 @@ pub fn run(args: &args::Evaluate) -> Result<()> {
     if let Some(limit) = args.limit {
         dataset.samples.truncate(limit);
     }
+    let part = args.shard.map(|shard| Part::cut(&mut dataset, shard));
     let folder = match &args.out {
         Some(out) => RunFolder::new(out),
-        None => RunFolder::usual(&model, &card, args.split.as_deref()),
+        None => RunFolder::usual(&model, &card, args.split.as_deref(), args.shard),
     };
     label_notes(&model, &dataset.labels);
     let calibration = args.calibration.as_deref().map(|path| calibration(path, &model)).transpose()?;
@@ -47,6 +49,7 @@ pub fn run(args: &args::Evaluate) -> Result<()> {
         dataset,
         split: args.split.clone(),
         limit: args.limit,
+        part,
         policy: args.policy.resolve(),
         calibration,
         device,
@@ -138,7 +141,8 @@ fn label_notes(model: &ModelCard, dataset: &[String]) {
     }
 }
 
-fn summary(
+/// What a person is told of a finished run.
+pub fn summary(
     name: &str,
     predictions: &Predictions,
     evaluation: &Evaluation,

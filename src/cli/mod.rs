@@ -9,6 +9,7 @@ mod evaluate;
 mod evaluation_table;
 mod inputs;
 mod machine;
+mod merge;
 mod predict;
 mod progress;
 mod score;
@@ -30,6 +31,7 @@ pub fn main() -> ExitCode {
     let done = match cli.verb {
         Some(args::Verb::Demo(args)) => demo::run(&args),
         Some(args::Verb::Evaluate(args)) => evaluate::run(&args),
+        Some(args::Verb::Merge(args)) => merge::run(&args),
         Some(args::Verb::Predict(args)) => predict::run(&args),
         Some(args::Verb::Score(args)) => score::run(&args),
         Some(args::Verb::Compare(args)) => compare::run(&args),

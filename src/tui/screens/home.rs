@@ -248,7 +248,7 @@ fn begin(model: &str, data: &str, split: Option<&str>, images: Option<&Path>) ->
     let (model, home) = catalogue::model(model)?;
     let card = catalogue::dataset(data)?;
     let dataset = data::load(&card, images, split)?;
-    let folder = RunFolder::usual(&model, &card, split);
+    let folder = RunFolder::usual(&model, &card, split, None);
     let policy = Policy::default();
     let watch = Watch::new(folder.clone(), &model, policy, dataset.clone());
     let plan = Plan {
@@ -257,6 +257,7 @@ fn begin(model: &str, data: &str, split: Option<&str>, images: Option<&Path>) ->
         dataset,
         split: split.map(str::to_owned),
         limit: None,
+        part: None,
         policy,
         calibration: None,
         device: Device::Cpu,
