@@ -24,5 +24,5 @@ pub fn run(args: &args::Merge) -> Result<()> {
     let name = format!("{} on {}", description.model.name, description.dataset.name);
     files::write_folder(&args.out, |folder| finding.write(&RunFolder::new(folder), description, json.as_bytes()))?;
     let failed = finding.failures.len();
-    print(&evaluate::summary(&name, &finding.predictions, &evaluation, failed, &RunFolder::new(&args.out)))
+    print(&evaluate::summary(&name, &evaluation, failed, &RunFolder::new(&args.out)))
 }

@@ -121,6 +121,11 @@ impl Session {
         Ok(Start::Begun(Box::new(Self { plan, model, description, journal, kept })))
     }
 
+    /// What is being run.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// Runs the model over all samples that have no outcome yet.
     pub fn infer(&mut self, stop: &AtomicBool, report: &mut dyn FnMut(Progress)) -> Result<Finding> {
         let Plan { model: (card, _), dataset, pace, .. } = &self.plan;

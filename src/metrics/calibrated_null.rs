@@ -1,7 +1,7 @@
 //! Could these probabilities be calibrated? ECE is positive even if they are, so that it is held against what it
 //! would be: truths drawn from the probabilities themselves (Broecker & Smith 2007; Vaicenavicius 2019).
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::calibration::{Forecast, ece, width_bin};
 use super::confidence::LEVEL;
@@ -11,7 +11,7 @@ use super::rng::Rng;
 const NORMAL_FROM: f64 = 100.0;
 
 /// ECE against its distribution under perfect calibration.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CalibratedNull {
     /// The ECE at hand.
     pub ece: f64,

@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::confidence::{LEVEL, normal_cdf, wilson};
 use super::roc::{Ranked, check_lengths};
@@ -16,7 +16,7 @@ pub struct Forecast<'a> {
 }
 
 /// One bin of a reliability diagram; never empty.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Bin {
     /// Lower edge (equal width) or lowest probability (equal count).
     pub low: f64,
@@ -37,7 +37,7 @@ pub struct Bin {
 }
 
 /// Murphy's (1973) parts of the Brier score: `reliability - resolution + uncertainty + within_bins`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct BrierParts {
     /// Mean squared gap between probability and share of positives; 0 is best.
     pub reliability: f64,

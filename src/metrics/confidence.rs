@@ -2,13 +2,13 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Confidence of every interval that says nothing else.
 pub const LEVEL: f64 = 0.95;
 
 /// A value with its standard error and interval; `None` where they are undefined.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The point estimate.
     pub value: f64,

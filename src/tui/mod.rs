@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod keymap;
 pub mod live;
 pub mod screens;
+pub mod shared;
 pub mod sources;
 pub mod terminal;
 pub mod theme;

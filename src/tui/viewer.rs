@@ -17,7 +17,7 @@ use crate::imaging::decode::Picture;
 use crate::imaging::preprocess;
 use crate::inference::engine;
 use crate::models::{self, Model};
-use crate::tui::app::Shared;
+use crate::tui::shared::Shared;
 use crate::tui::compose::{Placed, View};
 use crate::tui::image::{Protocol, Raster};
 use crate::tui::jobs::News;
@@ -132,7 +132,7 @@ impl Viewer {
             self.waiting = Some(wanted.clone());
             let before = self.look.as_ref().map(Look::kept);
             let explainer = explainer.cloned();
-            shared.jobs.start(move || News::Looked(Box::new(Look::new(wanted, before, explainer))));
+            shared.jobs.start(move |_| News::Looked(Box::new(Look::new(wanted, before, explainer))));
         }
         let Some(look) = self.look(sample).filter(|l| l.fault.is_none() || l.picture.is_some()) else { return };
         if look.wanted.size == size {

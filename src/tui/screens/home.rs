@@ -17,7 +17,7 @@ use crate::inference::engine::Pace;
 use crate::inference::session::{Plan, Session, Start};
 use crate::predictions::Policy;
 use crate::run::RunFolder;
-use crate::tui::app::Shared;
+use crate::tui::shared::Shared;
 use crate::tui::jobs::News;
 use crate::tui::keymap::Action;
 use crate::tui::live::Begun;
@@ -143,7 +143,7 @@ impl HomeScreen {
         let (model, data, split) = (self.model.clone(), self.data.clone(), self.split.clone());
         let images = shared.images.clone();
         shared.say("loading the model and the list of images ...");
-        shared.jobs.start(move || {
+        shared.jobs.start(move |_| {
             let split = Some(split.as_str()).filter(|s| !s.is_empty());
             News::Begun(begin(&model, &data, split, images.as_deref()).map(Box::new))
         });

@@ -9,7 +9,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
 use crate::data::{Sample, Source};
-use crate::tui::app::Shared;
+use crate::tui::shared::Shared;
 use crate::tui::keymap::Action;
 use crate::tui::viewer::{Explainer, Viewer};
 use crate::tui::widgets::popup::{Ask, Prompt};

@@ -11,7 +11,7 @@ use crate::metrics::calibrator::Calibrator;
 use crate::metrics::roc::Ranked;
 use crate::metrics::smooth_ece::smece;
 use crate::tui::analysis::LabelData;
-use crate::tui::app::Shared;
+use crate::tui::shared::Shared;
 use crate::tui::keymap::Action;
 use crate::tui::theme::Theme;
 use crate::tui::widgets::plot::{Mark, Plot};
