@@ -208,7 +208,7 @@ impl Placements {
     /// Lower end of Clopper-Pearson's interval for k of k.
     fn separated_bound(&self) -> f64 {
         let pairs = self.with_positives.min(self.with_negatives).min(self.with_rows / 2);
-        (0.5 * (1.0 - LEVEL)).powf(1.0 / pairs.max(1) as f64)
+        libm::pow(0.5 * (1.0 - LEVEL), 1.0 / pairs.max(1) as f64)
     }
 
     fn warning(&self, se: Option<f64>) -> Option<String> {
@@ -262,8 +262,8 @@ pub fn wald_interval(value: f64, se: f64, level: f64) -> (f64, f64) {
 pub fn logit_interval(value: f64, se: f64, df: f64, level: f64) -> Option<(f64, f64)> {
     let slope = value * (1.0 - value);
     (slope > 0.0).then(|| {
-        let (logit, half) = ((value / (1.0 - value)).ln(), two_sided_t(level, df) * se / slope);
-        (1.0 / (1.0 + (half - logit).exp()), 1.0 / (1.0 + (-half - logit).exp()))
+        let (logit, half) = (libm::log(value / (1.0 - value)), two_sided_t(level, df) * se / slope);
+        (1.0 / (1.0 + libm::exp(half - logit)), 1.0 / (1.0 + libm::exp(-half - logit)))
     })
 }
 

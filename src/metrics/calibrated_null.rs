@@ -65,7 +65,7 @@ impl Count {
         let sum = |term: fn(f64) -> f64| p.iter().map(|&p| term(p)).sum::<f64>();
         let (mean, variance) = (sum(|p| p), sum(|p| p * (1.0 - p)));
         if variance >= NORMAL_FROM {
-            let skewness = sum(|p| p * (1.0 - p) * (1.0 - 2.0 * p)) / variance.powf(1.5);
+            let skewness = sum(|p| p * (1.0 - p) * (1.0 - 2.0 * p)) / (variance * variance.sqrt());
             return Self::Normal { mean, sd: variance.sqrt(), skewness };
         }
         // Of positives and negatives the rarer are counted: the gap is the same and the list shorter.

@@ -104,7 +104,7 @@ impl<'a> Forecast<'a> {
     pub fn log_loss(&self) -> f64 {
         let loss = |(&y, &p): (&bool, &f64)| {
             let happened = if y { p } else { 1.0 - p };
-            -happened.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln()
+            -libm::log(happened.clamp(f64::EPSILON, 1.0 - f64::EPSILON))
         };
         self.y.iter().zip(self.p).map(loss).sum::<f64>() / self.n()
     }
@@ -191,7 +191,7 @@ pub fn debiased_ece(bins: &[Bin]) -> f64 {
             return b.gap();
         }
         let z = b.gap() / sd;
-        sd * (2.0 / PI).sqrt() * (-0.5 * z * z).exp() + b.gap() * (1.0 - 2.0 * normal_cdf(-z))
+        sd * (2.0 / PI).sqrt() * libm::exp(-0.5 * z * z) + b.gap() * (1.0 - 2.0 * normal_cdf(-z))
     });
     (2.0 * ece(bins) - redrawn).max(0.0)
 }
