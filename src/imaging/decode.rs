@@ -11,8 +11,8 @@
 //! stay 8-bit samples (mode L); all else is float (mode F). Colours of 8 bits become RGB. Read are the
 //! uncompressed and deflated transfer syntaxes, RLE, JPEG of 8 bits, lossless JPEG and JPEG 2000.
 
-use std::io::Cursor;
 use std::cell::Cell;
+use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};

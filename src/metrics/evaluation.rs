@@ -276,8 +276,7 @@ fn schema<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<&'static st
 
 /// The labels of `predictions` that have scores, as places among its labels. Errors when there is none.
 pub fn scored(predictions: &Predictions) -> Result<Vec<usize>> {
-    let found: Vec<usize> =
-        (0..predictions.labels.len()).filter(|&i| predictions.labels[i].scores.is_some()).collect();
+    let found: Vec<usize> = (0..predictions.labels.len()).filter(|&i| predictions.labels[i].scores.is_some()).collect();
     match found.is_empty() {
         true => Err(Error::new("the table has no label with scores").mend("give `p_LABEL` or `logit_LABEL` columns")),
         false => Ok(found),

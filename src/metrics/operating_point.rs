@@ -121,14 +121,8 @@ pub(super) type Name = &'static str;
 /// Reads the name of a rule.
 pub(super) fn rule_name<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D::Error> {
     let name = String::deserialize(from)?;
-    let rules = [
-        Rule::Youden,
-        Rule::Sensitivity(0.0),
-        Rule::Specificity(0.0),
-        Rule::F1,
-        Rule::Cost(0.0),
-        Rule::Fixed(0.0),
-    ];
+    let rules =
+        [Rule::Youden, Rule::Sensitivity(0.0), Rule::Specificity(0.0), Rule::F1, Rule::Cost(0.0), Rule::Fixed(0.0)];
     let known = rules.into_iter().map(Rule::name).find(|known| *known == name);
     known.ok_or_else(|| D::Error::custom(format!("`{name}` is no rule")))
 }

@@ -122,9 +122,17 @@ impl Analysis {
         Ok(Self { overview, predictions: Arc::new(predictions), labels })
     }
 
+    /// Computes what takes longer than a frame may, before it is asked for.
+    pub fn prepare(&self) {
+        self.labels.par_iter().for_each(|label| {
+            label.band();
+        });
+    }
+
     /// Every number about the table, computed anew.
-    pub fn evaluate(overview: &Overview, predictions: &Predictions) -> Result<Evaluation> {
-        evaluation::evaluate(predictions, None, &Settings { policy: overview.policy(), ..Settings::default() })
+    pub fn evaluate(&self) -> Result<Evaluation> {
+        let settings = Settings { policy: self.overview.policy(), ..Settings::default() };
+        evaluation::evaluate(&self.predictions, None, &settings)
     }
 
     /// Name of label `i`.

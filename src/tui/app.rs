@@ -113,13 +113,12 @@ impl App {
         self.failed = None;
         self.shared.turn_to(overview.clone());
         self.triage.forget();
-        self.reliability.forget();
         self.shared.jobs.start(move |outbox| {
             match read().and_then(|rows| Analysis::new(overview.clone(), rows)).map(Arc::new) {
                 Ok(analysis) => {
-                    let rows = analysis.predictions.clone();
-                    outbox.post(News::Read(overview.clone(), Ok(analysis)));
-                    let evaluation = Analysis::evaluate(&overview, &rows).map(Box::new);
+                    outbox.post(News::Read(overview.clone(), Ok(analysis.clone())));
+                    analysis.prepare();
+                    let evaluation = analysis.evaluate().map(Box::new);
                     News::Evaluated(overview, evaluation)
                 }
                 Err(e) => News::Read(overview, Err(e)),
@@ -177,6 +176,7 @@ impl App {
                 self.shared.pin(Some(analysis));
             }
             News::Compared(of, differences) => self.shared.take_differences(&of, differences),
+            News::Calibrated(question, answer) => self.reliability.hear(&question, answer),
             News::Looked(look) => {
                 if let Some(look) = self.triage.viewer.hear(look) {
                     drop(self.picture.viewer.hear(look));

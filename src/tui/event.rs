@@ -15,7 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::error::{Error, Result};
 use crate::tui::app::{App, Wish};
-use crate::tui::image::{self, Choice, Pictures};
+use crate::tui::image::{self, Choice, Pictures, Protocol};
 use crate::tui::jobs::Jobs;
 use crate::tui::terminal::{Guard, Screen, fault, screen};
 
@@ -36,7 +36,14 @@ pub fn run(app: &mut App, choice: Choice) -> Result<()> {
     let mut pictures = Pictures::default();
     // A frame before the probe, which may have to wait for a terminal that does not answer.
     draw(app, &mut screen, &mut pictures)?;
-    app.shared.graphics = image::probe(choice);
+    let (graphics, typed) = image::probe(choice);
+    app.shared.graphics = graphics;
+    typed.into_iter().for_each(|key| app.key(key));
+    if let (Choice::Only(wanted), Protocol::Blocks) = (choice, graphics.protocol)
+        && wanted != Protocol::Blocks
+    {
+        app.shared.say("this terminal does not say that it can show such pictures: half-blocks instead");
+    }
     let mut stale = true;
     while !ended.load(Ordering::SeqCst) {
         app.tick();

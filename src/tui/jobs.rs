@@ -9,6 +9,7 @@ use crate::inference::engine::Progress;
 use crate::metrics::compare::Comparison;
 use crate::metrics::evaluation::Evaluation;
 use crate::tui::analysis::{Analysis, Overview};
+use crate::tui::calibration::{Answer, Question};
 use crate::tui::live::Begun;
 use crate::tui::sources::Samples;
 use crate::tui::viewer::Look;
@@ -24,6 +25,8 @@ pub enum News {
     Pinned(Result<Arc<Analysis>>),
     /// Two tables were compared, label by label.
     Compared([Arc<Analysis>; 2], Vec<Option<Comparison>>),
+    /// A reliability diagram was computed.
+    Calibrated(Question, Result<Box<Answer>>),
     /// The pictures of a table were found.
     Samples(Arc<Overview>, Result<Samples>),
     /// A picture was looked at.

@@ -3,6 +3,7 @@
 pub mod analysis;
 pub mod annotations;
 pub mod app;
+pub mod calibration;
 pub mod compose;
 pub mod event;
 pub mod image;

@@ -17,11 +17,11 @@ use crate::imaging::decode::Picture;
 use crate::imaging::preprocess;
 use crate::inference::engine;
 use crate::models::{self, Model};
-use crate::tui::shared::Shared;
 use crate::tui::compose::{Placed, View};
-use crate::tui::image::{Protocol, Raster};
+use crate::tui::image::Raster;
 use crate::tui::jobs::News;
 use crate::tui::keymap::Action;
+use crate::tui::shared::Shared;
 
 /// A model that explains, and how to get it.
 #[derive(Clone)]
@@ -137,7 +137,7 @@ impl Viewer {
         let Some(look) = self.look(sample).filter(|l| l.fault.is_none() || l.picture.is_some()) else { return };
         if look.wanted.size == size {
             graphics.place(&look.raster, area, frame.buffer_mut(), &shared.theme);
-            if !matches!(graphics.protocol, Protocol::Blocks | Protocol::Off) {
+            if graphics.sends() {
                 shared.picture = Some((look.raster.clone(), area));
             }
         }

@@ -8,8 +8,8 @@ use ratatui::widgets::Paragraph;
 
 use crate::metrics::operating_point::OperatingPoint;
 use crate::tui::analysis::LabelData;
-use crate::tui::shared::Shared;
 use crate::tui::keymap::Action;
+use crate::tui::shared::Shared;
 use crate::tui::widgets::labels::{self, Entry};
 use crate::tui::widgets::plot::{Mark, Plot};
 use crate::tui::widgets::text::{number, with_interval};
@@ -89,7 +89,8 @@ impl CurveScreen {
             Layout::vertical([Constraint::Min(3), Constraint::Length(beside.len() as u16)]).areas(right);
         let title =
             if self.curve == Curve::Roc { "label                  AUROC" } else { "label                     AP" };
-        let entries: Vec<Entry> = (0..analysis.labels.len()).map(|i| self.entry(analysis.label(i), shared, i)).collect();
+        let entries: Vec<Entry> =
+            (0..analysis.labels.len()).map(|i| self.entry(analysis.label(i), shared, i)).collect();
         labels::draw(title, &entries, chosen, list, frame.buffer_mut(), theme);
         frame.render_widget(Paragraph::new(beside), below);
     }

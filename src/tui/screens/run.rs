@@ -11,10 +11,10 @@ use ratatui::widgets::Paragraph;
 
 use crate::error::Error;
 use crate::inference::engine::Progress;
-use crate::tui::shared::Shared;
 use crate::tui::jobs::News;
 use crate::tui::keymap::Action;
 use crate::tui::live::{self, Begun, Control};
+use crate::tui::shared::Shared;
 use crate::tui::theme::Theme;
 use crate::tui::watch::{Live, Watch};
 use crate::tui::widgets::text::{cut, duration, interval, number, tail};

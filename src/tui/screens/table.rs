@@ -9,8 +9,8 @@ use crate::metrics::compare::Comparison;
 use crate::metrics::evaluation::{Evaluation, LabelEvaluation};
 use crate::metrics::operating_point::Confusion;
 use crate::tui::analysis::LabelData;
-use crate::tui::shared::Shared;
 use crate::tui::keymap::Action;
+use crate::tui::shared::Shared;
 use crate::tui::widgets::text::{cut, interval, number, with_interval};
 
 /// Rows below the table: macro average, heading, operating points, remarks.
@@ -169,7 +169,8 @@ impl TableScreen {
         let mut order: Vec<usize> = (0..evaluation.labels.len()).collect();
         if self.sort > 0 {
             let column = columns(shared.pinned.is_some())[self.sort];
-            let keys: Vec<Option<f64>> = order.iter().map(|&i| (column.key)(&shared.place(&evaluation.labels[i], i))).collect();
+            let keys: Vec<Option<f64>> =
+                order.iter().map(|&i| (column.key)(&shared.place(&evaluation.labels[i], i))).collect();
             // The highest first; what has no value last, whichever way round.
             order.sort_by(|&a, &b| match (keys[a], keys[b]) {
                 (Some(a), Some(b)) if self.reversed => a.total_cmp(&b),
