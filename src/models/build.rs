@@ -3,18 +3,18 @@
 use candle_core::{Device, Module, Tensor};
 
 use crate::error::{Error, Result};
-use crate::ops::{self, Activation, Conv2d, Linear, Padding, ScaleShift, fold, fold_into};
+use crate::ops::{self, Activation, Conv2d, Layer, Linear, Maps, Padding, ScaleShift, fold, fold_into};
 use crate::weights::Tensors;
 
 /// A named part of a network that runs on its own: where a network can be cut.
 pub(super) struct Stage {
     /// torchvision's name of the module whose output this is.
     pub name: String,
-    pub layer: Box<dyn Module + Send + Sync>,
+    pub layer: Box<dyn Layer>,
 }
 
 impl Stage {
-    pub fn new(name: impl Into<String>, layer: impl Module + Send + Sync + 'static) -> Self {
+    pub fn new(name: impl Into<String>, layer: impl Layer + 'static) -> Self {
         Self { name: name.into(), layer: Box::new(layer) }
     }
 }
@@ -124,6 +124,20 @@ pub(super) fn onto(
         [] => ops::add_activation(x, residual, activation),
         [last] => last.forward_onto(x, residual, activation),
         [first, rest @ ..] => onto(rest, &first.forward(x)?, residual, activation),
+    }
+}
+
+/// The same through maps.
+pub(super) fn infer_onto(
+    path: &[Conv2d],
+    x: &Maps,
+    residual: &Maps,
+    activation: Activation,
+) -> candle_core::Result<Maps> {
+    match path {
+        [] => candle_core::bail!("a path without convolutions"),
+        [last] => last.infer_onto(x, Some(residual), activation),
+        [first, rest @ ..] => infer_onto(rest, &first.infer(x)?, residual, activation),
     }
 }
 

@@ -6,7 +6,7 @@ use super::build::{Builder, Form, Stage};
 use super::model::Backbone;
 use crate::cards::model::{Architecture, Options};
 use crate::error::Result;
-use crate::ops::{Activation, Conv2d, DenseBlock, DenseLayer, ScaleShift, avg_pool_2, max_pool_3};
+use crate::ops::{Activation, Conv2d, DenseBlock, DenseLayer, Layer, Maps, MaxPool, ScaleShift, avg_pool_2};
 
 /// Width of a layer's 1x1 convolution, in growths.
 const BOTTLENECK: usize = 4;
@@ -30,7 +30,7 @@ pub(super) fn build(
     let stem = Form::new(channels, width, 7).stride(2);
     let mut stages = vec![
         Stage::new("features.relu0", b.conv_norm("features.conv0", "features.norm0", stem, Activation::Relu)?),
-        Stage::new("features.pool0", max_pool_3 as fn(&Tensor) -> CandleResult<Tensor>),
+        Stage::new("features.pool0", MaxPool),
     ];
     for (i, layers) in (1..).zip(&blocks) {
         let name = format!("features.denseblock{i}");
@@ -76,5 +76,11 @@ impl Module for Transition {
     fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
         // torchvision pools last. Both are linear, and this order convolves a quarter of the pixels.
         self.conv.forward(&avg_pool_2(&self.norm.forward(x)?)?)
+    }
+}
+
+impl Layer for Transition {
+    fn infer(&self, x: &Maps) -> CandleResult<Maps> {
+        self.conv.infer(&self.norm.infer_avg_pool_2(x)?)
     }
 }

@@ -6,7 +6,7 @@ use super::build::{Builder, Form, Stage, onto};
 use super::model::Backbone;
 use crate::cards::model::{Options, Padding};
 use crate::error::Result;
-use crate::ops::{self, Activation, Conv2d};
+use crate::ops::{self, Activation, Conv2d, Layer, Maps};
 
 /// Expansion, channels at width 1, blocks and first stride of each group of blocks (the paper's table 2).
 const GROUPS: [(usize, f64, usize, usize); 7] = [
@@ -82,6 +82,17 @@ impl Module for InvertedResidual {
             true => onto(&self.path, x, x, Activation::Identity),
             false => self.path.iter().try_fold(x.clone(), |y, conv| conv.forward(&y)),
         }
+    }
+}
+
+impl Layer for InvertedResidual {
+    fn infer(&self, x: &Maps) -> CandleResult<Maps> {
+        let wide = match &self.path[..] {
+            [expand, depthwise, _] => expand.infer_expanded(depthwise, x)?,
+            [depthwise, ..] => depthwise.infer(x)?,
+            [] => candle_core::bail!("a path without convolutions"),
+        };
+        self.path[self.path.len() - 1].infer_onto(&wide, self.residual.then_some(x), Activation::Identity)
     }
 }
 

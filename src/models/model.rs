@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::build::{Stage, fault};
 use super::head::Head;
 use crate::error::{Error, Result};
-use crate::ops::Activation;
+use crate::ops::{Activation, Maps};
 
 /// An architecture without its head.
 pub(super) struct Backbone {
@@ -61,6 +61,12 @@ impl Model {
     }
 
     fn features_of(&self, x: &Tensor) -> Result<Tensor> {
+        if self.device.is_cpu() && !x.track_op() {
+            let maps = self.stages.iter().try_fold(Maps::of(x).map_err(fault)?, |x, stage| {
+                stage.layer.infer(&x).map_err(|e| fault(e).at(format_args!("`{}` of the network", stage.name)))
+            })?;
+            return maps.tensor().map_err(fault);
+        }
         self.stages.iter().try_fold(x.clone(), |x, stage| {
             stage.layer.forward(&x).map_err(|e| fault(e).at(format_args!("`{}` of the network", stage.name)))
         })

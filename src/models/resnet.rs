@@ -3,11 +3,11 @@
 
 use candle_core::{Module, Result as CandleResult, Tensor};
 
-use super::build::{Builder, Form, Stage, onto};
+use super::build::{Builder, Form, Stage, infer_onto, onto};
 use super::model::Backbone;
 use crate::cards::model::Architecture;
 use crate::error::Result;
-use crate::ops::{Activation, Conv2d, max_pool_3};
+use crate::ops::{Activation, Conv2d, Layer, Maps, MaxPool};
 
 /// A ResNet of 18, 34 or 50 layers.
 pub(super) fn build(b: &mut Builder, architecture: Architecture, channels: usize) -> Result<Backbone> {
@@ -18,10 +18,8 @@ pub(super) fn build(b: &mut Builder, architecture: Architecture, channels: usize
     };
     let mut inputs = 64;
     let stem = Form::new(channels, inputs, 7).stride(2);
-    let mut stages = vec![
-        Stage::new("relu", b.conv_norm("conv1", "bn1", stem, Activation::Relu)?),
-        Stage::new("maxpool", max_pool_3 as fn(&Tensor) -> CandleResult<Tensor>),
-    ];
+    let mut stages =
+        vec![Stage::new("relu", b.conv_norm("conv1", "bn1", stem, Activation::Relu)?), Stage::new("maxpool", MaxPool)];
     for (i, (blocks, width)) in blocks.into_iter().zip([64, 128, 256, 512]).enumerate() {
         let outputs = width * expansion;
         for j in 0..blocks {
@@ -72,5 +70,12 @@ impl Module for Residual {
     fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
         let shortcut = self.shortcut.as_ref().map(|conv| conv.forward(x)).transpose()?;
         onto(&self.path, x, shortcut.as_ref().unwrap_or(x), Activation::Relu)
+    }
+}
+
+impl Layer for Residual {
+    fn infer(&self, x: &Maps) -> CandleResult<Maps> {
+        let shortcut = self.shortcut.as_ref().map(|conv| conv.infer(x)).transpose()?;
+        infer_onto(&self.path, x, shortcut.as_ref().unwrap_or(x), Activation::Relu)
     }
 }

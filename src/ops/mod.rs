@@ -7,11 +7,13 @@
 mod activation;
 mod conv;
 mod conv_gradient;
+mod conv_maps;
 mod cpu;
 mod dense_block;
 mod geometry;
 mod kernels;
 mod linear;
+mod maps;
 mod norm;
 mod pool;
 
@@ -20,5 +22,6 @@ pub use conv::{Conv2d, Form};
 pub use dense_block::{DenseBlock, DenseLayer};
 pub use geometry::Padding;
 pub use linear::Linear;
+pub use maps::{Layer, Maps};
 pub use norm::{ScaleShift, fold, fold_into};
-pub use pool::{avg_pool_2, global_average, max_pool_3};
+pub use pool::{MaxPool, avg_pool_2, global_average, max_pool_3};

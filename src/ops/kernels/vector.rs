@@ -20,6 +20,8 @@ pub(super) trait Vector: Copy {
     unsafe fn add(self, other: Self) -> Self;
     /// `self * factor + sum`, rounded once where the processor can.
     unsafe fn mul_add(self, factor: Self, sum: Self) -> Self;
+    /// The larger value; NaN if either is.
+    unsafe fn max(self, other: Self) -> Self;
     /// Not less than `low` and not more than `high`; NaN stays NaN.
     unsafe fn clamp(self, low: Self, high: Self) -> Self;
 }
@@ -63,6 +65,13 @@ impl Vector for Portable {
     #[inline(always)]
     unsafe fn mul_add(self, factor: Self, sum: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i] * factor.0[i] + sum.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn max(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| {
+            let (a, b) = (self.0[i], other.0[i]);
+            if a > b || a.is_nan() { a } else { b }
+        }))
     }
     #[inline(always)]
     unsafe fn clamp(self, low: Self, high: Self) -> Self {
@@ -115,6 +124,11 @@ pub(super) mod x86 {
             unsafe { _mm256_fmadd_ps(self, factor, sum) }
         }
         #[inline(always)]
+        unsafe fn max(self, other: Self) -> Self {
+            // The second operand comes out where one is NaN, so only a NaN of the first is missing.
+            unsafe { _mm256_blendv_ps(_mm256_max_ps(self, other), self, _mm256_cmp_ps::<_CMP_UNORD_Q>(self, self)) }
+        }
+        #[inline(always)]
         unsafe fn clamp(self, low: Self, high: Self) -> Self {
             // The second operand is what comes out where one is NaN.
             unsafe { _mm256_min_ps(high, _mm256_max_ps(low, self)) }
@@ -162,6 +176,13 @@ pub(super) mod x86 {
         #[inline(always)]
         unsafe fn mul_add(self, factor: Self, sum: Self) -> Self {
             unsafe { _mm512_fmadd_ps(self, factor, sum) }
+        }
+        #[inline(always)]
+        unsafe fn max(self, other: Self) -> Self {
+            unsafe {
+                let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self, self);
+                _mm512_mask_mov_ps(_mm512_max_ps(self, other), nan, self)
+            }
         }
         #[inline(always)]
         unsafe fn clamp(self, low: Self, high: Self) -> Self {
