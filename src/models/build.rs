@@ -3,7 +3,7 @@
 use candle_core::{Device, Module, Tensor};
 
 use crate::error::{Error, Result};
-use crate::ops::{self, Activation, Conv2d, Layer, Linear, Maps, Padding, ScaleShift, fold, fold_into};
+use crate::ops::{self, Activation, Conv2d, DenseBlock, Layer, Linear, Maps, Padding, ScaleShift, fold, fold_into};
 use crate::weights::Tensors;
 
 /// A named part of a network that runs on its own: where a network can be cut.
@@ -11,11 +11,17 @@ pub(super) struct Stage {
     /// torchvision's name of the module whose output this is.
     pub name: String,
     pub layer: Box<dyn Layer>,
+    /// The same layer where it is a dense block, inside of which the network can be cut too.
+    pub block: Option<DenseBlock>,
 }
 
 impl Stage {
     pub fn new(name: impl Into<String>, layer: impl Layer + 'static) -> Self {
-        Self { name: name.into(), layer: Box::new(layer) }
+        Self { name: name.into(), layer: Box::new(layer), block: None }
+    }
+
+    pub fn dense(name: impl Into<String>, block: DenseBlock) -> Self {
+        Self { block: Some(block.clone()), ..Self::new(name, block) }
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) fn build(
         let block = (1..=*layers)
             .map(|j| layer(b, &format!("{name}.denselayer{j}"), width + (j - 1) * growth, growth))
             .collect::<Result<_>>()?;
-        stages.push(Stage::new(name, DenseBlock(block)));
+        stages.push(Stage::dense(name, DenseBlock(block)));
         width += layers * growth;
         if i < blocks.len() {
             let name = format!("features.transition{i}");

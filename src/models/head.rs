@@ -42,34 +42,26 @@ impl Head {
         Ok(Self { before_pooling, layers: dense })
     }
 
-    /// What is pooled of the features of one image (`[features, h, w]`), the gradient of logit number `label` with
-    /// respect to the pooled values, and all logits. Hidden layers end in a ReLU or in nothing, so the gradient passes
-    /// wherever their output is above 0 or the layer is plain.
-    pub fn gradient(&self, features: &Tensor, label: usize) -> CandleResult<(Tensor, Vec<f32>, Vec<f32>)> {
-        let maps = self.before_pooling.forward(features)?;
-        let mut outputs = vec![ops::global_average(&maps)?];
-        for layer in &self.layers {
-            outputs.push(layer.forward(&outputs[outputs.len() - 1])?);
-        }
-        let logits = outputs[self.layers.len()].flatten_all()?.to_vec1::<f32>()?;
-        let mut gradient = Tensor::zeros((1, logits.len()), features.dtype(), features.device())?;
-        let one = Tensor::ones((1, 1), features.dtype(), features.device())?;
-        gradient = gradient.slice_assign(&[0..1, label..label + 1], &one)?;
-        for (i, layer) in self.layers.iter().enumerate().rev() {
-            if layer.is_rectified() {
-                gradient = (gradient * outputs[i + 1].gt(0.0f32)?.to_dtype(features.dtype())?)?;
-            }
-            gradient = gradient.matmul(&layer.weight()?)?;
-        }
-        Ok((maps.squeeze(0)?, gradient.flatten_all()?.to_vec1()?, logits))
+    /// `[n, features, h, w]` to what is pooled, of the same shape.
+    pub fn maps(&self, features: &Tensor) -> CandleResult<Tensor> {
+        self.before_pooling.forward(features)
+    }
+
+    /// Whether the maps that are pooled are not the features themselves.
+    pub fn has_own_maps(&self) -> bool {
+        self.before_pooling != Activation::Identity
+    }
+
+    /// The maps that are pooled, `[n, features, h, w]`, to logits `[n, labels]`.
+    pub fn logits(&self, maps: &Tensor) -> CandleResult<Tensor> {
+        self.layers.iter().try_fold(ops::global_average(maps)?, |x, layer| layer.forward(&x))
     }
 }
 
 impl Module for Head {
     /// `[n, features, h, w]` to logits `[n, labels]`.
     fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
-        let pooled = ops::global_average(&self.before_pooling.forward(x)?)?;
-        self.layers.iter().try_fold(pooled, |x, layer| layer.forward(&x))
+        self.logits(&self.maps(x)?)
     }
 }
 

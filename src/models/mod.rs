@@ -2,14 +2,18 @@
 
 mod build;
 mod densenet;
+mod gradients;
 mod head;
+mod layers;
 mod load;
 mod mobilenet;
 mod model;
 mod registry;
 mod resnet;
 
+pub use gradients::LayerGradients;
 pub use head::probabilities;
+pub use layers::Layer;
 pub use load::load;
 pub use model::Model;
 pub use registry::build;

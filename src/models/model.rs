@@ -46,30 +46,13 @@ impl Model {
         self.run(x, |x| self.features_of(x))
     }
 
-    /// The last feature maps of one image as they are pooled (`[features, h', w']`), the gradient of logit number `label`
-    /// with respect to the pooled values, and the logits: what Grad-CAM is made of. A label that is not there is an error.
-    pub fn last_maps(&self, x: &Tensor, label: usize) -> Result<(Tensor, Vec<f32>, Vec<f32>)> {
-        if x.dims().first() != Some(&1) {
-            return Err(Error::new("maps are made for one image at a time"));
-        }
-        self.head.gradient(&self.features(x)?, label).map_err(fault)
-    }
-
     /// Where the weights are.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
     fn features_of(&self, x: &Tensor) -> Result<Tensor> {
-        if self.device.is_cpu() && !x.track_op() {
-            let maps = self.stages.iter().try_fold(Maps::of(x).map_err(fault)?, |x, stage| {
-                stage.layer.infer(&x).map_err(|e| fault(e).at(format_args!("`{}` of the network", stage.name)))
-            })?;
-            return maps.tensor().map_err(fault);
-        }
-        self.stages.iter().try_fold(x.clone(), |x, stage| {
-            stage.layer.forward(&x).map_err(|e| fault(e).at(format_args!("`{}` of the network", stage.name)))
-        })
+        through(&self.stages, x)
     }
 
     fn run(&self, x: &Tensor, forward: impl Fn(&Tensor) -> Result<Tensor> + Sync) -> Result<Tensor> {
@@ -84,7 +67,7 @@ impl Model {
         Tensor::cat(&parts, 0).map_err(fault)
     }
 
-    fn check(&self, x: &Tensor) -> Result<usize> {
+    pub(super) fn check(&self, x: &Tensor) -> Result<usize> {
         let (n, channels, h, w) = x.dims4().map_err(fault)?;
         if n == 0 {
             return Err(Error::new("a batch without images"));
@@ -103,4 +86,17 @@ impl Model {
         }
         Ok(n)
     }
+}
+
+/// What the stages make of `x` (of one image, on the CPU), one after the other.
+pub(super) fn through(stages: &[Stage], x: &Tensor) -> Result<Tensor> {
+    if x.device().is_cpu() && !x.track_op() {
+        let maps = stages.iter().try_fold(Maps::of(x).map_err(fault)?, |x, stage| {
+            stage.layer.infer(&x).map_err(|e| fault(e).at(format_args!("`{}` of the network", stage.name)))
+        })?;
+        return maps.tensor().map_err(fault);
+    }
+    stages.iter().try_fold(x.clone(), |x, stage| {
+        stage.layer.forward(&x).map_err(|e| fault(e).at(format_args!("`{}` of the network", stage.name)))
+    })
 }
