@@ -150,7 +150,7 @@ impl Session {
 }
 
 /// What outcomes come to: a row a readable image, a column a label of the model. A label that the data lack has no truths.
-fn finding(card: &ModelCard, dataset: &Dataset, outcomes: Vec<Outcome>) -> Result<Finding> {
+pub fn finding(card: &ModelCard, dataset: &Dataset, outcomes: Vec<Outcome>) -> Result<Finding> {
     let mut failures = Vec::new();
     let mut logits: Vec<Vec<f64>> = vec![Vec::new(); card.labels.len()];
     let mut scores = logits.clone();
