@@ -13,6 +13,7 @@ mod metrics;
 mod models;
 mod predictions;
 mod real;
+mod report;
 mod score;
 mod support;
 mod tui;

@@ -7,8 +7,8 @@ use plotters::style::RGBColor;
 use super::surface::{Anchor, COLOURS, FAINT, Figure, INK, Point, Surface};
 use crate::error::Result;
 
-const TITLE: u32 = 32;
-const WORDS: u32 = 27;
+const TITLE: u32 = 34;
+const WORDS: u32 = 30;
 /// Thickness of a curve.
 const THICK: u32 = 4;
 
@@ -94,9 +94,9 @@ pub struct Chart {
     pub legend: Vec<(Sign, RGBColor, String)>,
 }
 
-const SIZE: (u32, u32) = (880, 760);
+const SIZE: (u32, u32) = (800, 740);
 /// The box between the axes: left, top, right, bottom.
-const BOX: [f64; 4] = [118.0, 148.0, 850.0, 658.0];
+const BOX: [f64; 4] = [118.0, 150.0, 772.0, 632.0];
 
 impl Chart {
     fn at(&self, (x, y): Point) -> Point {
@@ -112,7 +112,7 @@ impl Chart {
         for tick in ticks {
             let (x, _) = self.at((tick, self.y.low));
             surface.line(&[(x, top), (x, bottom)], FAINT, 1)?;
-            surface.text((x, bottom + 26.0), &format!("{tick:.digits$}"), WORDS, Anchor::Middle)?;
+            surface.text((x, bottom + 28.0), &format!("{tick:.digits$}"), WORDS, Anchor::Middle)?;
         }
         let (ticks, digits) = self.y.ticks();
         for tick in ticks {
@@ -121,7 +121,7 @@ impl Chart {
             surface.text((left - 12.0, y), &format!("{tick:.digits$}"), WORDS, Anchor::End)?;
         }
         surface.line(&[(left, top), (left, bottom), (right, bottom)], INK, 2)?;
-        surface.text(((left + right) / 2.0, bottom + 72.0), &self.x.title, WORDS, Anchor::Middle)?;
+        surface.text(((left + right) / 2.0, bottom + 76.0), &self.x.title, WORDS, Anchor::Middle)?;
         surface.text((24.0, (top + bottom) / 2.0), &self.y.title, WORDS, Anchor::Upwards)
     }
 
@@ -130,7 +130,7 @@ impl Chart {
         for (sign, colour, text) in &self.legend {
             let width = 74.0 + width(text, WORDS);
             if x > 30.0 && x + width > f64::from(SIZE.0) {
-                (x, y) = (30.0, y + 38.0);
+                (x, y) = (30.0, y + 40.0);
             }
             match sign {
                 Sign::Line => surface.line(&[(x, y), (x + 36.0, y)], *colour, THICK + 1)?,
@@ -150,7 +150,7 @@ impl Figure for Chart {
     }
 
     fn draw(&self, surface: &mut dyn Surface) -> Result<()> {
-        surface.text((30.0, 32.0), &fitted(&self.title, TITLE, 820.0), TITLE, Anchor::Start)?;
+        surface.text((30.0, 32.0), &fitted(&self.title, TITLE, 745.0), TITLE, Anchor::Start)?;
         self.key(surface)?;
         self.axes(surface)?;
         for layer in &self.layers {
@@ -221,7 +221,7 @@ impl Figure for Rows {
         let (ticks, digits) = self.x.ticks();
         for tick in ticks {
             surface.line(&[(at(tick), ROWS_TOP), (at(tick), bottom)], FAINT, 1)?;
-            surface.text((at(tick), bottom + 26.0), &format!("{tick:.digits$}"), WORDS, Anchor::Middle)?;
+            surface.text((at(tick), bottom + 28.0), &format!("{tick:.digits$}"), WORDS, Anchor::Middle)?;
         }
         surface.line(&[(left, bottom), (right, bottom)], INK, 2)?;
         surface.text(((left + right) / 2.0, bottom + 68.0), &self.x.title, WORDS, Anchor::Middle)?;

@@ -150,7 +150,8 @@ fn threshold(label: &LabelEvaluation, curves: &Curves) -> Option<Chart> {
     let (n_pos, n_neg) = (label.n_pos as f64, (label.n - label.n_pos) as f64);
     let npv = finite.iter().filter_map(|p| {
         let (missed, spared) = ((1.0 - p.tpr) * n_pos, (1.0 - p.fpr) * n_neg);
-        (missed + spared > 0.5).then(|| (p.threshold, spared / (missed + spared)))
+        // Of a handful of images it is noise.
+        (missed + spared >= 5.0).then(|| (p.threshold, spared / (missed + spared)))
     });
     let lines: [(&str, Vec<(f64, f64)>); 4] =
         [("sensitivity", of(|p| p.tpr)), ("specificity", of(|p| 1.0 - p.fpr)), ("PPV", ppv), ("NPV", npv.collect())];

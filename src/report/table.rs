@@ -49,9 +49,11 @@ impl Cell {
             Self::Text(text) => text.clone(),
             Self::Count(n) => n.to_string(),
             Self::Number(value, digits) => value.map_or("-".into(), |v| fixed(v, *digits)),
-            Self::Interval(ends, digits) => {
-                ends.map_or("-".into(), |(low, high)| format!("{}{dash}{}", fixed(low, *digits), fixed(high, *digits)))
-            }
+            Self::Interval(ends, digits) => ends.map_or("-".into(), |(low, high)| {
+                // A dash beside a minus sign cannot be read.
+                let dash = if low < 0.0 { " to " } else { dash };
+                format!("{}{dash}{}", fixed(low, *digits), fixed(high, *digits))
+            }),
         }
     }
 }
@@ -88,13 +90,30 @@ impl Table {
         writer.into_inner().map_err(|e| fault(e.to_string()))
     }
 
+    /// Without the columns that have nothing to say, for print.
+    fn filled(&self) -> Self {
+        let says = |cell: &Cell| !matches!(cell.shown("").as_str(), "" | "-");
+        let kept: Vec<bool> = (0..self.columns.len()).map(|c| self.rows.iter().any(|row| says(&row[c]))).collect();
+        let pick = |c: usize| kept[c];
+        Self {
+            columns: self.columns.iter().enumerate().filter(|(c, _)| pick(*c)).map(|(_, column)| *column).collect(),
+            rows: self
+                .rows
+                .iter()
+                .map(|row| row.iter().enumerate().filter(|(c, _)| pick(*c)).map(|(_, cell)| cell.clone()).collect())
+                .collect(),
+            ..*self
+        }
+    }
+
     /// A table of GitHub's Markdown under its title.
     pub fn markdown(&self) -> String {
+        let Self { columns, rows, .. } = self.filled();
         let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
         let mut text = format!("**{}**\n\n", self.title);
-        text += &line(self.columns.iter().map(|c| c.name.to_owned()).collect());
-        text += &line(self.columns.iter().map(|c| if c.words { "---".into() } else { "---:".to_owned() }).collect());
-        for row in &self.rows {
+        text += &line(columns.iter().map(|c| c.name.to_owned()).collect());
+        text += &line(columns.iter().map(|c| if c.words { "---".into() } else { "---:".to_owned() }).collect());
+        for row in &rows {
             text += &line(row.iter().map(|cell| escape::markdown(&cell.shown("–"))).collect());
         }
         text
@@ -102,16 +121,17 @@ impl Table {
 
     /// A LaTeX table with the rules of the package booktabs.
     pub fn latex(&self) -> String {
+        let Self { columns, rows, .. } = self.filled();
         let line = |cells: Vec<String>| format!("    {} \\\\\n", cells.join(" & "));
-        let sides: String = self.columns.iter().map(|c| if c.words { 'l' } else { 'r' }).collect();
+        let sides: String = columns.iter().map(|c| if c.words { 'l' } else { 'r' }).collect();
         let mut text = format!(
             "% needs \\usepackage{{booktabs}}\n\\begin{{table}}\n  \\centering\n  \\caption{{{}}}\n  \
              \\begin{{tabular}}{{{sides}}}\n    \\toprule\n",
             escape::latex(self.title)
         );
-        text += &line(self.columns.iter().map(|c| escape::latex(c.name)).collect());
+        text += &line(columns.iter().map(|c| escape::latex(c.name)).collect());
         text += "    \\midrule\n";
-        for row in &self.rows {
+        for row in &rows {
             text += &line(row.iter().map(|cell| minus(escape::latex(&cell.shown("--")), cell)).collect());
         }
         text + "    \\bottomrule\n  \\end{tabular}\n\\end{table}\n"
@@ -119,15 +139,16 @@ impl Table {
 
     /// An HTML table.
     pub fn html(&self) -> String {
+        let Self { columns, rows, .. } = self.filled();
         let class = |c: &Column| if c.words { "" } else { " class=\"n\"" };
         let mut text = format!("<div class=\"wide\"><table id=\"table-{}\">\n<caption>{}</caption>\n<thead><tr>", self.name, escape::html(self.title));
-        for c in &self.columns {
+        for c in &columns {
             text += &format!("<th scope=\"col\"{}>{}</th>", class(c), escape::html(c.name));
         }
         text += "</tr></thead>\n<tbody>\n";
-        for row in &self.rows {
+        for row in &rows {
             text += "<tr>";
-            for (c, cell) in self.columns.iter().zip(row) {
+            for (c, cell) in columns.iter().zip(row) {
                 text += &format!("<td{}>{}</td>", class(c), escape::html(&cell.shown("–")));
             }
             text += "</tr>\n";
