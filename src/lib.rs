@@ -36,6 +36,7 @@ pub mod metrics;
 pub mod models;
 pub mod ops;
 pub mod predictions;
+pub mod report;
 pub mod run;
 pub mod shard;
 pub mod tui;

@@ -25,6 +25,7 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("inference", &["data", "imaging", "models"]),
     ("explain", &["models", "imaging"]),
     ("metrics", &[]),
+    ("report", &["metrics"]),
 ];
 
 /// Crates that only these modules may use.
@@ -35,7 +36,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ratatui", &["tui"]),
     ("viuer", &["tui"]),
     ("candle_core", &["ops", "weights", "models", "inference", "explain", "cli", "tui"]),
-    ("image", &["imaging", "tui"]),
+    ("image", &["imaging", "tui", "report", "cli"]),
+    ("plotters", &["report"]),
+    ("ssh_key", &["report"]),
     ("mozjpeg", &["imaging"]),
 ];
 

@@ -14,6 +14,7 @@ mod metrics;
 mod models;
 mod predictions;
 mod real;
+mod report;
 mod score;
 mod shards;
 mod support;

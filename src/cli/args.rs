@@ -36,6 +36,10 @@ pub enum Verb {
     Compare(Compare),
     /// Fit maps to better probabilities on tuning predictions, and try them on others
     Calibrate(Calibrate),
+    /// Make a finished run into one document: numbers, page, tables, plots; signed if asked for
+    Report(Report),
+    /// Check a report: signature, files, and every number computed again
+    Verify(Verify),
     /// The terminal UI: panels over a run, triage of its errors
     Tui(Tui),
     /// The bundled dataset cards, and whether your copy fits them
@@ -109,6 +113,55 @@ pub struct Merge {
     /// The run folder of the whole
     #[arg(long, value_name = "RUN")]
     pub out: PathBuf,
+}
+
+#[derive(Args)]
+pub struct Report {
+    /// The run folder; the report is written into it
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// Sign with this private key, with the agent's key of this .pub file, or with the agent's only key
+    #[arg(long, value_name = "KEY|agent")]
+    pub sign: Option<String>,
+    /// Make an Ed25519 key in this file and sign with it
+    #[arg(long, value_name = "FILE", conflicts_with = "sign")]
+    pub new_key: Option<PathBuf>,
+    /// Replicates of the patient bootstrap, for the intervals that only it gives
+    #[arg(long, value_name = "B", default_value_t = 0)]
+    pub bootstrap: usize,
+    /// Seed of the bootstrap
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// Where the images are, for example pictures, when the dataset's card does not say
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// The model's card, for example pictures, when it is not a bundled one
+    #[arg(long, value_name = "CARD")]
+    pub model: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Verify {
+    /// The report; its run's files are beside it
+    #[arg(value_name = "REPORT.json")]
+    pub report: PathBuf,
+    /// Whose signatures count: OpenSSH's list of allowed signers
+    #[arg(long, value_name = "FILE")]
+    pub signers: Option<PathBuf>,
+    /// Who must have signed, as the list names them
+    #[arg(long, value_name = "NAME", requires = "signers")]
+    pub identity: Option<String>,
+    /// Where the images are: hash them too
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Predict again and compare the predictions too
+    #[arg(long)]
+    pub rerun: bool,
+    /// The model's card, when it is not a bundled one
+    #[arg(long, value_name = "CARD", requires = "rerun")]
+    pub model: Option<String>,
+    #[command(flatten)]
+    pub machine: Machine,
 }
 
 #[derive(Args)]

@@ -7,15 +7,18 @@ mod datasets;
 mod demo;
 mod evaluate;
 mod evaluation_table;
+mod example_pictures;
 mod inputs;
 mod machine;
 mod merge;
 mod predict;
 mod progress;
+mod report;
 mod score;
 mod score_text;
 mod table;
 mod tui;
+mod verify;
 mod weights;
 
 use std::io::Write;
@@ -36,6 +39,11 @@ pub fn main() -> ExitCode {
         Some(args::Verb::Score(args)) => score::run(&args),
         Some(args::Verb::Compare(args)) => compare::run(&args),
         Some(args::Verb::Calibrate(args)) => calibrate::run(&args),
+        Some(args::Verb::Report(args)) => report::run(&args),
+        Some(args::Verb::Verify(args)) => match verify::run(&args) {
+            Ok(false) => return ExitCode::from(1),
+            done => done.map(|_| ()),
+        },
         Some(args::Verb::Tui(args)) => tui::run(&args),
         Some(args::Verb::Datasets { verb }) => datasets::run(&verb),
         Some(args::Verb::Weights { verb }) => weights::run(&verb),

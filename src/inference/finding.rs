@@ -1,10 +1,11 @@
 //! What a run came to, and the files that say so.
 
 use crate::cards::model::ModelCard;
+use crate::data::Dataset;
 use crate::data::manifest::{Manifest, Row};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::inference::journal::Output;
+use crate::inference::journal::{Outcome, Output};
 use crate::labels;
 use crate::models;
 use crate::predictions::{self, Predictions};
@@ -20,6 +21,13 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// What outcomes, parallel to the samples of the dataset, come to.
+    pub fn of(card: &ModelCard, dataset: &Dataset, outcomes: Vec<Outcome>) -> Result<Self> {
+        let (hashes, results): (Vec<_>, _) =
+            outcomes.into_iter().map(|o| (o.sha256.unwrap_or_default(), o.result)).unzip();
+        Self::new(card, Manifest::new(dataset, hashes), results)
+    }
+
     /// What `results`, parallel to the rows of the manifest, come to: a row a readable image, a column a label of the
     /// model. A label that the data lack has no truths.
     pub fn new(card: &ModelCard, manifest: Manifest, results: Vec<Output>) -> Result<Self> {

@@ -132,9 +132,7 @@ impl Session {
         let job = Job { model: &self.model, input: &card.input, samples: &dataset.samples, pace: *pace };
         let mut keep = |new: &[Outcome]| self.journal.append(new);
         let outcomes = engine::run(&job, std::mem::take(&mut self.kept), &mut keep, stop, report)?;
-        let (hashes, results): (Vec<_>, _) =
-            outcomes.into_iter().map(|o| (o.sha256.unwrap_or_default(), o.result)).unzip();
-        Finding::new(card, Manifest::new(dataset, hashes), results)
+        Finding::of(card, dataset, outcomes)
     }
 
     /// Writes the finished run's files, `evaluation` (a JSON document) among them; the journal goes last, so a run
