@@ -24,6 +24,7 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("inference", &["data", "imaging", "models"]),
     ("explain", &["models", "imaging"]),
     ("metrics", &[]),
+    ("audit", &["metrics"]),
 ];
 
 /// Crates that only these modules may use.

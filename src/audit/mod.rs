@@ -1,0 +1,13 @@
+//! The audit of published numbers: whether their arithmetic is possible, and whether predictions reproduce them.
+
+pub mod check;
+pub mod counts;
+pub mod fingerprint;
+pub mod interval;
+pub mod means;
+pub mod plausibility;
+pub mod programme;
+pub mod roc_bounds;
+pub mod table;
+pub mod test_set;
+pub mod unknown;
