@@ -1,8 +1,10 @@
 //! The audit of published numbers: whether their arithmetic is possible, and whether predictions reproduce them.
 
+pub mod across;
 pub mod check;
 pub mod counts;
 pub mod fingerprint;
+pub mod from_csv;
 pub mod interval;
 pub mod means;
 pub mod plausibility;

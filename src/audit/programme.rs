@@ -5,9 +5,10 @@
 
 use num_bigint::BigInt;
 use num_rational::{BigRational, Ratio};
-use num_traits::{One, Zero};
+use num_traits::{One, ToPrimitive, Zero};
 
 use super::interval::{Exact, Interval};
+use crate::metrics::rng::Rng;
 
 /// What a search came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +22,10 @@ pub enum Outcome {
 }
 
 /// Nodes of the search before it is given up.
-const NODES: usize = 20_000;
+const NODES: usize = 5_000;
+
+/// Starts of the local search.
+const RESTARTS: usize = 40;
 
 /// Whole variables `0..=high[j]` and rows `sum of coefficient * variable` within intervals.
 #[derive(Debug, Clone, Default)]
@@ -71,8 +75,84 @@ impl Programme {
         if self.impossible {
             return Outcome::Infeasible;
         }
-        let mut nodes = NODES;
-        self.branch(Tableau::new(self), &mut nodes)
+        let mut tableau = Tableau::new(self);
+        if !tableau.feasible() {
+            return Outcome::Infeasible;
+        }
+        if let Some(found) = self.near(&tableau) {
+            return Outcome::Feasible(found);
+        }
+        self.branch(tableau, &mut NODES.clone())
+    }
+
+    /// Looks for whole numbers near the fractions of a feasible tableau by local search: moves of two variables, from
+    /// several roundings. What it finds is checked exactly; that it finds nothing means nothing.
+    fn near(&self, tableau: &Tableau) -> Option<Vec<u64>> {
+        let n = self.high.len();
+        let high: Vec<f64> = self.high.iter().map(|&h| h as f64).collect();
+        let rows: Vec<(Vec<f64>, f64, f64)> = self
+            .rows
+            .iter()
+            .map(|(c, low, high)| (c.iter().map(float).collect(), float(low), float(high)))
+            .collect();
+        let size = |row: &(Vec<f64>, f64, f64)| row.0.iter().fold(f64::MIN_POSITIVE, |m, c| m.max(c.abs()));
+        let sizes: Vec<f64> = rows.iter().map(size).collect();
+        let off = |sums: &[f64]| -> f64 {
+            let one = |((row, &sum), size): ((&(Vec<f64>, f64, f64), &f64), &f64)| {
+                (row.1 - sum).max(sum - row.2).max(0.0) / size
+            };
+            rows.iter().zip(sums).zip(&sizes).map(one).sum()
+        };
+        let moves: Vec<f64> = (-4..=4).map(f64::from).collect();
+        let mut rng = Rng::new(0, 0);
+        for _ in 0..RESTARTS {
+            let start = |j: usize| {
+                let value = tableau.value[j].clone();
+                let jitter = f64::from(rng.below(5)) - 2.0;
+                (float(&value.to_integer()) + jitter).clamp(0.0, high[j])
+            };
+            let mut x: Vec<f64> = (0..n).map(start).collect();
+            let mut sums: Vec<f64> =
+                rows.iter().map(|(c, ..)| c.iter().zip(&x).map(|(c, x)| c * x).sum()).collect();
+            let mut best = off(&sums);
+            loop {
+                let mut step = None;
+                for i in 0..n {
+                    for j in i + 1..n {
+                        for (&a, &b) in moves.iter().flat_map(|a| moves.iter().map(move |b| (a, b))) {
+                            let inside = |k: usize, by: f64| (0.0..=high[k]).contains(&(x[k] + by));
+                            if !inside(i, a) || !inside(j, b) {
+                                continue;
+                            }
+                            let moved: Vec<f64> =
+                                rows.iter().zip(&sums).map(|((c, ..), s)| s + a * c[i] + b * c[j]).collect();
+                            let now = off(&moved);
+                            if now < best {
+                                best = now;
+                                step = Some((i, a, j, b, moved));
+                            }
+                        }
+                    }
+                }
+                let Some((i, a, j, b, moved)) = step else { break };
+                x[i] += a;
+                x[j] += b;
+                sums = moved;
+            }
+            let whole: Vec<u64> = x.iter().map(|&x| x as u64).collect();
+            if self.fits(&whole) {
+                return Some(whole);
+            }
+        }
+        None
+    }
+
+    /// Whether all rows hold, exactly.
+    fn fits(&self, x: &[u64]) -> bool {
+        self.rows.iter().all(|(c, low, high)| {
+            let sum: BigInt = c.iter().zip(x).map(|(c, &x)| c * BigInt::from(x)).sum();
+            *low <= sum && sum <= *high
+        })
     }
 
     fn branch(&self, mut tableau: Tableau, nodes: &mut usize) -> Outcome {
@@ -218,6 +298,10 @@ impl Tableau {
         // Within bounds that are themselves u64.
         self.value[..n].iter().map(|v| u64::try_from(v.to_integer()).unwrap_or(0)).collect()
     }
+}
+
+fn float(x: &BigInt) -> f64 {
+    x.to_f64().unwrap_or(f64::MAX)
 }
 
 fn gcd(a: &BigInt, b: &BigInt) -> BigInt {

@@ -92,7 +92,7 @@ impl Subject<'_> {
     fn counts(&self, i: usize, row: &Row, sizes: Sizes, found: &Solutions) -> Check {
         let names: Vec<String> = self.tested(row).iter().map(ToString::to_string).collect();
         let detail = match found.count {
-            0 => format!("no counts give {} together", names.join(", ")),
+            0 => format!("no counts give {} together{}", names.join(", "), self.culprits(row, sizes)),
             1 => format!("one pair of counts gives {}", names.join(", ")),
             n => format!("{n} pairs of counts give {}", names.join(", ")),
         };
@@ -104,6 +104,30 @@ impl Subject<'_> {
             format!("{}{more}", listed.join("; "))
         });
         check.assuming(format!("one test set of {}; {}", said(sizes), self.printing()))
+    }
+
+    /// Which metrics are impossible alone, and without which one the others are possible.
+    fn culprits(&self, row: &Row, sizes: Sizes) -> String {
+        let claims: Vec<(Metric, Claim)> =
+            row.values.iter().filter_map(|(&m, v)| Some((m, Claim::new(m, self.interval(v))?))).collect();
+        let named = |keep: &dyn Fn(usize) -> bool| {
+            let kept = (0..claims.len()).filter(|&i| keep(i)).map(|i| claims[i].0.to_string());
+            kept.collect::<Vec<_>>().join(", ")
+        };
+        let alone = named(&|i| counts::witness(sizes, &[claims[i].1]).is_none());
+        let without = named(&|i| {
+            let others: Vec<Claim> =
+                claims.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, c)| c.1).collect();
+            !others.is_empty() && counts::witness(sizes, &others).is_some()
+        });
+        let mut text = String::new();
+        if !alone.is_empty() {
+            text += &format!("; impossible alone: {alone}");
+        }
+        if !without.is_empty() {
+            text += &format!("; the others fit without {without}");
+        }
+        text
     }
 
     fn matrix(&self, i: usize, row: &Row, matrix: Matrix, sizes: Option<Sizes>) -> Check {

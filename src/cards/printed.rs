@@ -56,9 +56,8 @@ impl Printed {
 
     /// The value as the nearest double.
     pub fn as_f64(&self) -> f64 {
-        let text = self.text.trim_end_matches('%').trim_end();
-        let value: f64 = text.parse().unwrap_or(f64::NAN); // `from_str` has seen digits only
-        if text.len() < self.text.len() { value / 100.0 } else { value }
+        // Rust's parser rounds correctly; `from_str` has seen that these are digits.
+        format!("{}e-{}", self.mantissa, self.places).parse().unwrap_or(f64::NAN)
     }
 
     /// Decimals of the value; those of a percentage count two more.

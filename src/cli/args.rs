@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cards::printed::Rounding;
 use crate::metrics::matching::Printed;
 use crate::metrics::operating_point::Rule;
 use crate::predictions::{self, Condition};
@@ -33,6 +34,8 @@ pub enum Verb {
     Compare(Compare),
     /// Fit maps to better probabilities on tuning predictions, and try them on others
     Calibrate(Calibrate),
+    /// The arithmetic of published numbers: whether any counts could give them; needs no data
+    Audit(Audit),
     /// The terminal UI: panels over a run, triage of its errors
     Tui(Tui),
     /// The bundled dataset cards, and whether your copy fits them
@@ -286,6 +289,31 @@ pub struct Calibrate {
     /// What to print; csv prints the calibrated predictions
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+}
+
+#[derive(Args)]
+pub struct Audit {
+    /// Published tables: bundled cards' names or the paths of cards
+    #[arg(value_name = "TABLE.toml", required_unless_present = "from")]
+    pub tables: Vec<String>,
+    /// A table in a CSV file, taken as a card
+    #[arg(long, value_name = "TABLE.csv")]
+    pub from: Option<PathBuf>,
+    /// Where the card that the CSV makes goes
+    #[arg(long, value_name = "TABLE.toml", requires = "from")]
+    pub save: Option<PathBuf>,
+    /// How values became printed digits: half, half-even, half-up, truncate, any [default: as the card says, else half]
+    #[arg(long, value_name = "ROUNDING")]
+    pub rounding: Option<Rounding>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = PlainFormat::Text)]
+    pub format: PlainFormat,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlainFormat {
+    Text,
+    Json,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

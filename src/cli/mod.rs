@@ -1,6 +1,7 @@
 //! The command line: one file a verb. Only here and in the terminal UI is anything printed.
 
 mod args;
+mod audit;
 mod calibrate;
 mod compare;
 mod datasets;
@@ -28,6 +29,7 @@ use crate::error::{Error, Kind, Result};
 pub fn main() -> ExitCode {
     let cli = args::Cli::parse();
     let done = match cli.verb {
+        Some(args::Verb::Audit(args)) => return ended(audit::run(&args)),
         Some(args::Verb::Demo(args)) => demo::run(&args),
         Some(args::Verb::Evaluate(args)) => evaluate::run(&args),
         Some(args::Verb::Predict(args)) => predict::run(&args),
@@ -39,8 +41,14 @@ pub fn main() -> ExitCode {
         Some(args::Verb::Weights { verb }) => weights::run(&verb),
         None => tui::home(),
     };
+    ended(done.map(|()| true))
+}
+
+/// The exit status of a verb that was carried out, with whether its answer is yes, or failed.
+fn ended(done: Result<bool>) -> ExitCode {
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
         Err(e) => {
             eprintln!("error: {e}");
             ExitCode::from(match e.kind() {
