@@ -2,14 +2,18 @@
 
 pub mod across;
 pub mod check;
+pub mod claim;
 pub mod counts;
+pub mod fairness;
 pub mod fingerprint;
 pub mod from_csv;
 pub mod interval;
 pub mod means;
 pub mod plausibility;
 pub mod programme;
+pub mod reproduce;
 pub mod roc_bounds;
+pub mod rule;
 pub mod table;
 pub mod test_set;
 pub mod unknown;

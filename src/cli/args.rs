@@ -36,6 +36,8 @@ pub enum Verb {
     Calibrate(Calibrate),
     /// The arithmetic of published numbers: whether any counts could give them; needs no data
     Audit(Audit),
+    /// A published table against predictions: is the comparison fair, and does each number reproduce?
+    Reproduce(Reproduce),
     /// The terminal UI: panels over a run, triage of its errors
     Tui(Tui),
     /// The bundled dataset cards, and whether your copy fits them
@@ -155,15 +157,8 @@ pub struct Score {
     pub tuning: Option<PathBuf>,
     #[command(flatten)]
     pub policy: Policy,
-    /// Only images that meet this: view=PA, sex!=M, age>=60; may be given several times
-    #[arg(long = "where", value_name = "CONDITION")]
-    pub conditions: Vec<Condition>,
-    /// What a row is
-    #[arg(long, value_enum, default_value_t = Unit::Image)]
-    pub unit: Unit,
-    /// How a study's score comes from its images'
-    #[arg(long, value_enum, default_value_t = Aggregate::Max)]
-    pub aggregate: Aggregate,
+    #[command(flatten)]
+    pub selection: Selection,
     /// Whether scores are probabilities or only rank
     #[arg(long, value_enum, default_value_t = Scores::Probability)]
     pub scores: Scores,
@@ -289,6 +284,79 @@ pub struct Calibrate {
     /// What to print; csv prints the calibrated predictions
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+}
+
+/// Which rows count, and what one is.
+#[derive(Args)]
+pub struct Selection {
+    /// Only images that meet this: view=PA, sex!=M, age>=60; may be given several times
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub conditions: Vec<Condition>,
+    /// What a row is
+    #[arg(long, value_enum, default_value_t = Unit::Image)]
+    pub unit: Unit,
+    /// How a study's score comes from its images'
+    #[arg(long, value_enum, default_value_t = Aggregate::Max)]
+    pub aggregate: Aggregate,
+}
+
+#[derive(Args)]
+pub struct Reproduce {
+    /// The published table: a bundled card's name or the path of a card
+    #[arg(value_name = "TABLE.toml")]
+    pub table: String,
+    /// The predictions: a run folder or a predictions file
+    #[arg(long, value_name = "RUN|PREDICTIONS.csv")]
+    pub run: PathBuf,
+    /// Truths, when they are in a file of their own; those of the predictions are not used then
+    #[arg(long, value_name = "TRUTH.csv")]
+    pub truth: Option<PathBuf>,
+    /// The column that names the images [default: image or id]
+    #[arg(long, value_name = "COLUMN")]
+    pub id: Option<String>,
+    /// Leave out images that are in only one of the files
+    #[arg(long)]
+    pub allow_missing: bool,
+    #[command(flatten)]
+    pub policy: Policy,
+    #[command(flatten)]
+    pub selection: Selection,
+    /// The predictions behind the table, of the same images: then the comparison is paired
+    #[arg(long, value_name = "RUN|PREDICTIONS.csv")]
+    pub theirs: Option<PathBuf>,
+    /// The predictions are of the weights behind the table: any other digit is NOT REPRODUCED
+    #[arg(long)]
+    pub same_model: bool,
+    /// Whether the images are those of the table [default: as the counts show]
+    #[arg(long, value_enum)]
+    pub images: Option<Images>,
+    /// How far the mean over labels may be off [default: as the card says, else 0.02]
+    #[arg(long, value_name = "DELTA", value_parser = margin)]
+    pub margin_macro: Option<f64>,
+    /// How far a label may be off [default: as the card says, else 0.03]
+    #[arg(long, value_name = "DELTA", value_parser = margin)]
+    pub margin_label: Option<f64>,
+    /// How values became printed digits: half, half-even, half-up, truncate, any [default: as the card says, else half]
+    #[arg(long, value_name = "ROUNDING")]
+    pub rounding: Option<Rounding>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Document::Text)]
+    pub format: Document,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Images {
+    /// The same ones
+    Same,
+    /// Others of the same kind
+    Other,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Document {
+    Text,
+    Json,
+    Markdown,
 }
 
 #[derive(Args)]
@@ -446,6 +514,10 @@ fn rule(text: &str) -> Result<Rule, String> {
 
 fn prevalence(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|p| *p > 0.0 && *p < 1.0).ok_or_else(|| "not a number between 0 and 1".into())
+}
+
+fn margin(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|m| *m > 0.0 && *m < 1.0).ok_or_else(|| "not a number between 0 and 1".into())
 }
 
 fn device(text: &str) -> Result<Device, String> {

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::note;
+use crate::cli::{args, note};
 use crate::error::{Error, Result};
-use crate::predictions::{self, Predictions};
+use crate::predictions::{self, Aggregate, Predictions};
 use crate::run::RunFolder;
 
 /// The predictions file that `path` stands for: itself, or that of the run folder which it is.
@@ -28,4 +28,23 @@ pub fn read(path: &Path, truth: Option<&Path>, id: Option<&str>, allow_missing: 
     let (table, notes) = predictions::read_with_truth(&file, truth, id, allow_missing)?;
     notes.iter().for_each(|n| note(n));
     Ok(table)
+}
+
+/// The rows that the flags select, aggregated as they say.
+pub fn selected(table: Predictions, args: &args::Selection) -> Result<Predictions> {
+    let table = if args.conditions.is_empty() { table } else { table.filter(&args.conditions)? };
+    if args.unit == args::Unit::Image {
+        return Ok(table);
+    }
+    let (studies, notes) = table.by_study(aggregate(args))?;
+    notes.iter().for_each(|n| note(n));
+    Ok(studies)
+}
+
+/// How a study's score comes from its images'.
+pub fn aggregate(args: &args::Selection) -> Aggregate {
+    match args.aggregate {
+        args::Aggregate::Max => Aggregate::Max,
+        args::Aggregate::Mean => Aggregate::Mean,
+    }
 }

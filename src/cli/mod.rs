@@ -12,6 +12,8 @@ mod inputs;
 mod machine;
 mod predict;
 mod progress;
+mod reproduce;
+mod reproduce_text;
 mod score;
 mod score_text;
 mod table;
@@ -30,6 +32,7 @@ pub fn main() -> ExitCode {
     let cli = args::Cli::parse();
     let done = match cli.verb {
         Some(args::Verb::Audit(args)) => return ended(audit::run(&args)),
+        Some(args::Verb::Reproduce(args)) => return ended(reproduce::run(&args)),
         Some(args::Verb::Demo(args)) => demo::run(&args),
         Some(args::Verb::Evaluate(args)) => evaluate::run(&args),
         Some(args::Verb::Predict(args)) => predict::run(&args),

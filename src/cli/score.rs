@@ -12,7 +12,7 @@ use crate::metrics::evaluation::{self, Evaluation, Settings};
 use crate::metrics::matching::{Match, matches};
 use crate::metrics::policies::{UnderPolicies, under_policies};
 use crate::metrics::roc::Ranked;
-use crate::predictions::{Aggregate, Condition, Predictions};
+use crate::predictions::{Condition, Predictions};
 
 /// Everything that was asked for; `--format json` prints it.
 #[derive(Serialize)]
@@ -47,19 +47,19 @@ pub struct LabelReadings {
 pub fn run(args: &args::Score) -> Result<()> {
     let id = args.id.as_deref();
     let predictions = inputs::read(&args.predictions, args.truth.as_deref(), id, args.allow_missing)?;
-    let predictions = selected(predictions, args)?;
-    let tuning = args.tuning.as_deref().map(|path| selected(inputs::read(path, None, id, false)?, args));
+    let predictions = inputs::selected(predictions, &args.selection)?;
+    let tuning = args.tuning.as_deref().map(|path| inputs::selected(inputs::read(path, None, id, false)?, &args.selection));
     let tuning = tuning.transpose()?;
     if let Some(tuning) = &tuning {
         warn_of_shared_patients(&predictions, tuning);
     }
     let settings = settings(args);
     let mut evaluation = evaluation::evaluate(&predictions, tuning.as_ref(), &settings)?;
-    if args.unit == args::Unit::Study {
+    if args.selection.unit == args::Unit::Study {
         evaluation.policy.unit = "study".into();
-        evaluation.policy.aggregate = Some(aggregate(args));
+        evaluation.policy.aggregate = Some(inputs::aggregate(&args.selection));
     }
-    evaluation.policy.conditions = args.conditions.iter().map(Condition::to_string).collect();
+    evaluation.policy.conditions = args.selection.conditions.iter().map(Condition::to_string).collect();
     let document = Document {
         subgroups: args
             .by
@@ -90,24 +90,6 @@ fn settings(args: &args::Score) -> Settings {
         prevalence: args.prevalence,
         bootstrap: (args.bootstrap, args.seed),
         curves: args.curves,
-    }
-}
-
-/// The rows that the flags select, aggregated as they say.
-fn selected(table: Predictions, args: &args::Score) -> Result<Predictions> {
-    let table = if args.conditions.is_empty() { table } else { table.filter(&args.conditions)? };
-    if args.unit == args::Unit::Image {
-        return Ok(table);
-    }
-    let (studies, notes) = table.by_study(aggregate(args))?;
-    notes.iter().for_each(|n| note(n));
-    Ok(studies)
-}
-
-fn aggregate(args: &args::Score) -> Aggregate {
-    match args.aggregate {
-        args::Aggregate::Max => Aggregate::Max,
-        args::Aggregate::Mean => Aggregate::Mean,
     }
 }
 
