@@ -24,7 +24,7 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("inference", &["data", "imaging", "models"]),
     ("explain", &["models", "imaging"]),
     ("metrics", &[]),
-    ("audit", &["metrics"]),
+    ("audit", &["metrics", "data", "imaging"]),
 ];
 
 /// Crates that only these modules may use.

@@ -109,7 +109,7 @@ fn more_cases() {
         let inconsistent = match case["kind"].as_str().unwrap() {
             "auc_fingerprint" => {
                 let printed: Printed = input["auc"].to_string().parse().unwrap();
-                let within = fingerprint::interval(&printed, Rounding::Half);
+                let within = Interval::of(&printed, Rounding::Half);
                 let found = fingerprint::positives(&within, input["N"].as_u64().unwrap()).unwrap();
                 let wanted: Vec<u64> =
                     case["n_pos_candidates"].as_array().unwrap().iter().map(|c| c.as_u64().unwrap()).collect();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::check::{Check, Verdict};
 use super::counts::Sizes;
 use super::fingerprint;
+use super::interval::Interval;
 use super::plausibility::hanley_mcneil;
 use super::test_set::alternatives;
 use crate::cards::published::{Metric, PublishedTable};
@@ -63,7 +64,7 @@ fn joint_fingerprints(table: &PublishedTable, name: &str, other: &PublishedTable
         let row = table.label.iter().find(|row| labels::same(&row.label, label))?;
         let auroc = row.values.get(&Metric::Auroc)?;
         let exact = table.computed.is_none() && auroc.places() >= fingerprint::decimals_needed(n);
-        let within = fingerprint::interval(auroc, table.rounding);
+        let within = Interval::of(auroc, table.rounding);
         exact.then(|| fingerprint::positives(&within, n)).flatten()
     };
     let mut checks = Vec::new();

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::check::Verdict;
 use super::counts::Sizes;
 use super::fingerprint;
+use super::interval::Interval;
 use super::table::audit;
 use super::test_set::alternatives;
 use crate::cards::published::{Metric, PublishedTable, Unit};
@@ -117,7 +118,7 @@ impl Sides<'_> {
             }) else {
                 continue;
             };
-            let within = fingerprint::interval(auroc, self.table.rounding);
+            let within = Interval::of(auroc, self.table.rounding);
             if fingerprint::whole_numbers(&within, c.here) > 0 {
                 fit += 1;
             } else {

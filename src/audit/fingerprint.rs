@@ -2,19 +2,10 @@
 
 use super::counts::Sizes;
 use super::interval::{Exact, Interval};
-use crate::cards::printed::{Printed, Rounding};
-
-/// A few units in the last place of a double near 1: what summing in another order may change.
-const SLACK: i128 = 2_000_000_000_000_000; // of 1: 5e-16
+use crate::cards::printed::Printed;
 
 /// Sizes that this many rows may have are searched; more are not.
 const MOST_ROWS: u64 = 2_000_000;
-
-/// Where an AUROC that printed as `printed` may lie.
-pub fn interval(printed: &Printed, rounding: Rounding) -> Interval {
-    let printed = Interval::of(printed, rounding);
-    Interval { low: printed.low - Exact::new(1, SLACK), high: printed.high + Exact::new(1, SLACK), ..printed }
-}
 
 /// How many values of AUROC * 2 * positives * negatives lie in the interval.
 pub fn whole_numbers(within: &Interval, sizes: Sizes) -> u64 {
@@ -55,10 +46,11 @@ pub fn is_float32(printed: &Printed) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cards::printed::Rounding;
     use crate::metrics::rng::Rng;
 
     fn of(text: &str) -> Interval {
-        interval(&text.parse().unwrap(), Rounding::Half)
+        Interval::of(&text.parse().unwrap(), Rounding::Half)
     }
 
     #[test]

@@ -9,6 +9,12 @@ use crate::cards::printed::{Printed, Rounding};
 /// An exact number.
 pub type Exact = Ratio<i128>;
 
+/// Numbers with as many decimals are unrounded doubles.
+const DOUBLE: u32 = 15;
+
+/// 2e-15: a few units in the last place of a double near 1.
+const SLACK: i128 = 500_000_000_000_000;
+
 /// An interval of exact numbers whose ends may or may not belong to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interval {
@@ -33,8 +39,12 @@ impl Interval {
         Self::closed(value - tolerance, value + tolerance)
     }
 
-    /// All numbers that print as `printed` under `rounding`.
+    /// All numbers that print as `printed` under `rounding`. Digits of an unrounded double are taken to be a few units
+    /// in its last place off, as sums in another order are.
     pub fn of(printed: &Printed, rounding: Rounding) -> Self {
+        if printed.places() >= DOUBLE {
+            return Self::around(printed.value(), Exact::new(1, SLACK));
+        }
         let (value, unit) = (printed.value(), printed.unit());
         let half = Self::around(value, unit / 2);
         let negative = value < Exact::new(0, 1);

@@ -280,8 +280,7 @@ fn their_rows(
     Ok(Rows::of(&table, label, settings.policy, patients)?.ok())
 }
 
-/// Whether `value` prints as `printed`: to a few units in the last place of a double, since sums differ so much by their
-/// order.
+/// Whether `value`, a double, prints as `printed`: to a few units in its last place.
 fn prints(value: f64, printed: &Printed, rounding: Rounding) -> bool {
     let within = Interval::of(printed, rounding);
     let slack = 8.0 * f64::EPSILON * value.abs();
@@ -296,12 +295,15 @@ fn reasons(fairness: &[Fairness], list_known: bool, images: Images) -> Vec<Strin
         if images == Images::Other && counted.contains(&item.what) {
             continue;
         }
-        let what = match item.what {
-            "positives" | "fingerprint" => format!("{} differ, so another label version or test list", item.what),
-            "rows" | "patients" => format!("{} differ, so another test list", item.what),
-            what => format!("{what} differs"),
-        };
-        found.push(format!("{what}: {}", item.detail));
+        // How many, without the list that stands with the item.
+        let detail = item.detail.split(':').next().unwrap_or_default();
+        found.push(match item.what {
+            "positives" => format!("positives differ ({detail}): another label version or test list"),
+            "fingerprint" => format!("AUROCs belong to other positives ({detail}): another label version or test list"),
+            "rows" | "patients" => format!("{} differ ({detail}): another test list", item.what),
+            "arithmetic" => detail.to_owned(),
+            what => format!("the {what} differs ({detail})"),
+        });
     }
     if found.is_empty() && !list_known && images == Images::ByCounts {
         found.push("test list unknown: the table states no positives by which it could be told".into());
@@ -510,6 +512,9 @@ impl Context<'_> {
         }
         if has(Case::Printed) || has(Case::Other) {
             notes.push("where no interval was printed, theirs is taken to be as uncertain as ours".into());
+        }
+        if !self.unfair.is_empty() && items.iter().any(|i| i.verdict == Verdict::Exact) {
+            notes.push("labels all of whose digits agree are reproduced although the table as a whole is not comparable".into());
         }
         if has(Case::Same) && !self.settings.same_model {
             let digits: u32 = pairs.iter().filter(|p| p.exact).map(|p| p.claim.printed.digits()).sum();

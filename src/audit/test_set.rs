@@ -368,7 +368,7 @@ impl Subject<'_> {
         if let Some(reason) = self.not_exact(auroc) {
             return self.untestable("auroc_fingerprint", subject, reason);
         }
-        let within = fingerprint::interval(auroc, self.rounding);
+        let within = Interval::of(auroc, self.rounding);
         let count = fingerprint::whole_numbers(&within, sizes);
         let detail = match count {
             0 => {
@@ -395,7 +395,7 @@ impl Subject<'_> {
         }
         let needed = fingerprint::decimals_needed(n);
         let enough = auroc.places() >= needed;
-        let Some(found) = fingerprint::positives(&fingerprint::interval(auroc, self.rounding), n) else {
+        let Some(found) = fingerprint::positives(&Interval::of(auroc, self.rounding), n) else {
             return self.untestable("auroc_fingerprint", subject, "too many rows to search");
         };
         let (verdict, detail) = match (found.is_empty(), enough) {

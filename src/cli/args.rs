@@ -482,6 +482,36 @@ pub enum Datasets {
         #[arg(long, value_name = "S")]
         split: Option<String>,
     },
+    /// What two datasets share: patients, files, pictures, and images that a model was trained on
+    Leakage(Leakage),
+}
+
+#[derive(Args)]
+pub struct Leakage {
+    /// The training data: a bundled card's name, the path of a card, or a folder
+    #[arg(value_name = "A")]
+    pub a: String,
+    /// The test data; the same as A looks for copies within it
+    #[arg(value_name = "B")]
+    pub b: String,
+    /// Where A's files are [default: the folder of the card]
+    #[arg(long, value_name = "DIR")]
+    pub root_a: Option<PathBuf>,
+    /// Where B's files are
+    #[arg(long, value_name = "DIR")]
+    pub root_b: Option<PathBuf>,
+    /// Only this split of A
+    #[arg(long, value_name = "S")]
+    pub split_a: Option<String>,
+    /// Only this split of B
+    #[arg(long, value_name = "S")]
+    pub split_b: Option<String>,
+    /// A list of images that a model was trained on, one a line: which of B are on it
+    #[arg(long, value_name = "LIST")]
+    pub trained_on: Option<PathBuf>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = PlainFormat::Text)]
+    pub format: PlainFormat,
 }
 
 #[derive(Subcommand)]

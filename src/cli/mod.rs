@@ -9,6 +9,7 @@ mod demo;
 mod evaluate;
 mod evaluation_table;
 mod inputs;
+mod leakage;
 mod machine;
 mod predict;
 mod progress;

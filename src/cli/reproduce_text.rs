@@ -55,9 +55,10 @@ fn cells(item: &Item) -> [String; 9] {
         label,
         short(&item.printed),
         format!("{:.4}", item.ours),
-        match item.difference.abs() < 5e-5 && item.difference != 0.0 {
-            true => format!("{:+.0e}", item.difference),
-            false => format!("{:+.4}", item.difference),
+        match item.difference.abs() {
+            0.0 => "0".into(),
+            d if d < 5e-5 => format!("{:+.0e}", item.difference),
+            _ => format!("{:+.4}", item.difference),
         },
         interval(judged.map(|j| j.ci)),
         interval(judged.map(|j| j.ci_holm)),
