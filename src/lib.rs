@@ -22,6 +22,7 @@
 
 #![warn(missing_docs)]
 
+pub mod audit;
 pub mod cards;
 pub mod cli;
 pub mod data;

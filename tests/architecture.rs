@@ -26,6 +26,7 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("explain", &["models", "imaging"]),
     ("metrics", &[]),
     ("report", &["metrics"]),
+    ("audit", &["metrics", "data", "imaging"]),
 ];
 
 /// Crates that only these modules may use.

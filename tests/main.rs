@@ -1,6 +1,7 @@
 //! One binary for all integration tests.
 
 mod architecture;
+mod audit;
 mod calibrate;
 mod compare;
 mod datasets;

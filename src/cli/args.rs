@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cards::printed::Rounding;
 use crate::metrics::matching::Printed;
 use crate::metrics::operating_point::Rule;
 use crate::predictions::{self, Condition};
@@ -40,6 +41,10 @@ pub enum Verb {
     Report(Report),
     /// Check a report: signature, files, and every number computed again
     Verify(Verify),
+    /// The arithmetic of published numbers: whether any counts could give them; needs no data
+    Audit(Audit),
+    /// A published table against predictions: is the comparison fair, and does each number reproduce?
+    Reproduce(Reproduce),
     /// The terminal UI: panels over a run, triage of its errors
     Tui(Tui),
     /// The bundled dataset cards, and whether your copy fits them
@@ -214,15 +219,8 @@ pub struct Score {
     pub tuning: Option<PathBuf>,
     #[command(flatten)]
     pub policy: Policy,
-    /// Only images that meet this: view=PA, sex!=M, age>=60; may be given several times
-    #[arg(long = "where", value_name = "CONDITION")]
-    pub conditions: Vec<Condition>,
-    /// What a row is
-    #[arg(long, value_enum, default_value_t = Unit::Image)]
-    pub unit: Unit,
-    /// How a study's score comes from its images'
-    #[arg(long, value_enum, default_value_t = Aggregate::Max)]
-    pub aggregate: Aggregate,
+    #[command(flatten)]
+    pub selection: Selection,
     /// Whether scores are probabilities or only rank
     #[arg(long, value_enum, default_value_t = Scores::Probability)]
     pub scores: Scores,
@@ -334,6 +332,97 @@ pub struct Calibrate {
     /// What to print; csv prints the calibrated predictions
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+}
+
+/// Which rows count, and what one is.
+#[derive(Args)]
+pub struct Selection {
+    /// Only images that meet this: view=PA, sex!=M, age>=60; may be given several times
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub conditions: Vec<Condition>,
+    /// What a row is
+    #[arg(long, value_enum, default_value_t = Unit::Image)]
+    pub unit: Unit,
+    /// How a study's score comes from its images'
+    #[arg(long, value_enum, default_value_t = Aggregate::Max)]
+    pub aggregate: Aggregate,
+}
+
+#[derive(Args)]
+pub struct Reproduce {
+    /// The published table: a bundled card's name or the path of a card
+    #[arg(value_name = "TABLE.toml")]
+    pub table: String,
+    /// The predictions: a run folder or a predictions file
+    #[arg(long, value_name = "RUN|PREDICTIONS.csv")]
+    pub run: PathBuf,
+    #[command(flatten)]
+    pub truth: Truth,
+    #[command(flatten)]
+    pub policy: Policy,
+    #[command(flatten)]
+    pub selection: Selection,
+    /// The predictions behind the table, of the same images: then the comparison is paired
+    #[arg(long, value_name = "RUN|PREDICTIONS.csv")]
+    pub theirs: Option<PathBuf>,
+    /// The predictions are of the weights behind the table: any other digit is NOT REPRODUCED
+    #[arg(long)]
+    pub same_model: bool,
+    /// Whether the images are those of the table [default: as the counts show]
+    #[arg(long, value_enum)]
+    pub images: Option<Images>,
+    /// How far the mean over labels may be off [default: as the card says, else 0.02]
+    #[arg(long, value_name = "DELTA", value_parser = margin)]
+    pub margin_macro: Option<f64>,
+    /// How far a label may be off [default: as the card says, else 0.03]
+    #[arg(long, value_name = "DELTA", value_parser = margin)]
+    pub margin_label: Option<f64>,
+    /// How values became printed digits: half, half-even, half-up, truncate, any [default: as the card says, else half]
+    #[arg(long, value_name = "ROUNDING")]
+    pub rounding: Option<Rounding>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Document::Text)]
+    pub format: Document,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Images {
+    /// The same ones
+    Same,
+    /// Others of the same kind
+    Other,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Document {
+    Text,
+    Json,
+    Markdown,
+}
+
+#[derive(Args)]
+pub struct Audit {
+    /// Published tables: bundled cards' names or the paths of cards
+    #[arg(value_name = "TABLE.toml", required_unless_present = "from")]
+    pub tables: Vec<String>,
+    /// A table in a CSV file, taken as a card
+    #[arg(long, value_name = "TABLE.csv")]
+    pub from: Option<PathBuf>,
+    /// Where the card that the CSV makes goes
+    #[arg(long, value_name = "TABLE.toml", requires = "from")]
+    pub save: Option<PathBuf>,
+    /// How values became printed digits: half, half-even, half-up, truncate, any [default: as the card says, else half]
+    #[arg(long, value_name = "ROUNDING")]
+    pub rounding: Option<Rounding>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = PlainFormat::Text)]
+    pub format: PlainFormat,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlainFormat {
+    Text,
+    Json,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -448,6 +537,36 @@ pub enum Datasets {
         #[arg(long, value_name = "S")]
         split: Option<String>,
     },
+    /// What two datasets share: patients, files, pictures, and images that a model was trained on
+    Leakage(Leakage),
+}
+
+#[derive(Args)]
+pub struct Leakage {
+    /// The training data: a bundled card's name, the path of a card, or a folder
+    #[arg(value_name = "A")]
+    pub a: String,
+    /// The test data; the same as A looks for copies within it
+    #[arg(value_name = "B")]
+    pub b: String,
+    /// Where A's files are [default: the folder of the card]
+    #[arg(long, value_name = "DIR")]
+    pub root_a: Option<PathBuf>,
+    /// Where B's files are
+    #[arg(long, value_name = "DIR")]
+    pub root_b: Option<PathBuf>,
+    /// Only this split of A
+    #[arg(long, value_name = "S")]
+    pub split_a: Option<String>,
+    /// Only this split of B
+    #[arg(long, value_name = "S")]
+    pub split_b: Option<String>,
+    /// A list of images that a model was trained on, one a line: which of B are on it
+    #[arg(long, value_name = "LIST")]
+    pub trained_on: Option<PathBuf>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = PlainFormat::Text)]
+    pub format: PlainFormat,
 }
 
 #[derive(Subcommand)]
@@ -480,6 +599,10 @@ fn rule(text: &str) -> Result<Rule, String> {
 
 fn prevalence(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|p| *p > 0.0 && *p < 1.0).ok_or_else(|| "not a number between 0 and 1".into())
+}
+
+fn margin(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|m| *m > 0.0 && *m < 1.0).ok_or_else(|| "not a number between 0 and 1".into())
 }
 
 fn device(text: &str) -> Result<Device, String> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{args, note};
 use crate::error::{Error, Result};
-use crate::predictions::{self, Predictions};
+use crate::predictions::{self, Aggregate, Predictions};
 use crate::run::RunFolder;
 
 /// The predictions file that `path` stands for: itself, or that of the run folder which it is.
@@ -29,4 +29,23 @@ pub fn read(path: &Path, args: &args::Truth) -> Result<Predictions> {
     let (table, notes) = predictions::read_with_truth(&file, truth, id, args.allow_missing)?;
     notes.iter().for_each(|n| note(n));
     Ok(table)
+}
+
+/// The rows that the flags select, aggregated as they say.
+pub fn selected(table: Predictions, args: &args::Selection) -> Result<Predictions> {
+    let table = if args.conditions.is_empty() { table } else { table.filter(&args.conditions)? };
+    if args.unit == args::Unit::Image {
+        return Ok(table);
+    }
+    let (studies, notes) = table.by_study(aggregate(args))?;
+    notes.iter().for_each(|n| note(n));
+    Ok(studies)
+}
+
+/// How a study's score comes from its images'.
+pub fn aggregate(args: &args::Selection) -> Aggregate {
+    match args.aggregate {
+        args::Aggregate::Max => Aggregate::Max,
+        args::Aggregate::Mean => Aggregate::Mean,
+    }
 }

@@ -12,7 +12,7 @@ use crate::metrics::evaluation::{self, Evaluation, Settings};
 use crate::metrics::matching::{Match, matches};
 use crate::metrics::policies::{UnderPolicies, under_policies};
 use crate::metrics::roc::Ranked;
-use crate::predictions::{self, Aggregate, Condition, Predictions};
+use crate::predictions::{self, Condition, Predictions};
 
 /// Everything that was asked for; `--format json` prints it.
 #[derive(Serialize)]
@@ -45,10 +45,11 @@ pub struct LabelReadings {
 
 /// Carries the verb out.
 pub fn run(args: &args::Score) -> Result<()> {
-    let predictions = selected(inputs::read(&args.predictions, &args.truth)?, args)?;
+    let selected = |table| inputs::selected(table, &args.selection);
+    let predictions = selected(inputs::read(&args.predictions, &args.truth)?)?;
     let tuning = args.tuning.as_deref().map(|path| {
         let file = inputs::predictions_file(path)?;
-        selected(predictions::read(&file, args.truth.id.as_deref())?, args)
+        selected(predictions::read(&file, args.truth.id.as_deref())?)
     });
     let tuning = tuning.transpose()?;
     if let Some(tuning) = &tuning {
@@ -56,11 +57,11 @@ pub fn run(args: &args::Score) -> Result<()> {
     }
     let settings = settings(args);
     let mut evaluation = evaluation::evaluate(&predictions, tuning.as_ref(), &settings)?;
-    if args.unit == args::Unit::Study {
+    if args.selection.unit == args::Unit::Study {
         evaluation.policy.unit = "study".into();
-        evaluation.policy.aggregate = Some(aggregate(args));
+        evaluation.policy.aggregate = Some(inputs::aggregate(&args.selection));
     }
-    evaluation.policy.conditions = args.conditions.iter().map(Condition::to_string).collect();
+    evaluation.policy.conditions = args.selection.conditions.iter().map(Condition::to_string).collect();
     let document = Document {
         subgroups: args
             .by
@@ -88,24 +89,6 @@ fn settings(args: &args::Score) -> Settings {
         prevalence: args.prevalence,
         bootstrap: (args.bootstrap, args.seed),
         curves: args.curves,
-    }
-}
-
-/// The rows that the flags select, aggregated as they say.
-fn selected(table: Predictions, args: &args::Score) -> Result<Predictions> {
-    let table = if args.conditions.is_empty() { table } else { table.filter(&args.conditions)? };
-    if args.unit == args::Unit::Image {
-        return Ok(table);
-    }
-    let (studies, notes) = table.by_study(aggregate(args))?;
-    notes.iter().for_each(|n| note(n));
-    Ok(studies)
-}
-
-fn aggregate(args: &args::Score) -> Aggregate {
-    match args.aggregate {
-        args::Aggregate::Max => Aggregate::Max,
-        args::Aggregate::Mean => Aggregate::Mean,
     }
 }
 

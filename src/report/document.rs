@@ -272,5 +272,8 @@ fn failures(folder: &RunFolder, ids: &Ids) -> Result<Vec<Failure>> {
         csv::Reader::from_path(&path)?.deserialize().collect()
     };
     let rows = read().map_err(|e| Error::new(e.to_string()).at(path.display()))?;
-    Ok(rows.iter().map(|(image, reason)| Failure { image: ids.shown(image), reason: ids.reason(image, reason) }).collect())
+    Ok(rows
+        .iter()
+        .map(|(image, reason)| Failure { image: ids.shown(image), reason: ids.reason(image, reason) })
+        .collect())
 }
