@@ -22,7 +22,7 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("ops", &[]),
     ("models", &["ops", "weights"]),
     ("inference", &["data", "imaging", "models"]),
-    ("explain", &["models", "imaging"]),
+    ("explain", &["models", "imaging", "data", "metrics"]),
     ("metrics", &[]),
 ];
 
@@ -36,6 +36,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("candle_core", &["ops", "weights", "models", "inference", "explain", "cli", "tui"]),
     ("image", &["imaging", "tui"]),
     ("mozjpeg", &["imaging"]),
+    ("noto_sans_mono_bitmap", &["explain"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

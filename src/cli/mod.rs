@@ -7,6 +7,8 @@ mod datasets;
 mod demo;
 mod evaluate;
 mod evaluation_table;
+mod explain;
+mod explain_output;
 mod inputs;
 mod machine;
 mod predict;
@@ -31,6 +33,7 @@ pub fn main() -> ExitCode {
         Some(args::Verb::Demo(args)) => demo::run(&args),
         Some(args::Verb::Evaluate(args)) => evaluate::run(&args),
         Some(args::Verb::Predict(args)) => predict::run(&args),
+        Some(args::Verb::Explain(args)) => explain::run(&args),
         Some(args::Verb::Score(args)) => score::run(&args),
         Some(args::Verb::Compare(args)) => compare::run(&args),
         Some(args::Verb::Calibrate(args)) => calibrate::run(&args),
