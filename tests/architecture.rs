@@ -23,7 +23,7 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("ops", &[]),
     ("models", &["ops", "weights"]),
     ("inference", &["data", "imaging", "models"]),
-    ("explain", &["models", "imaging"]),
+    ("explain", &["models", "imaging", "data", "metrics"]),
     ("metrics", &[]),
     ("report", &["metrics"]),
     ("audit", &["metrics", "data", "imaging"]),
@@ -41,6 +41,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("plotters", &["report"]),
     ("ssh_key", &["report"]),
     ("mozjpeg", &["imaging"]),
+    ("noto_sans_mono_bitmap", &["explain"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

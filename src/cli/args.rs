@@ -31,6 +31,8 @@ pub enum Verb {
     Merge(Merge),
     /// Print a model's probabilities for pictures
     Predict(Predict),
+    /// Draw where a model looked, and test whether that can be trusted
+    Explain(Box<Explain>),
     /// Evaluate any program's predictions; needs no images and no weights
     Score(Score),
     /// Test two models on the same images: differences with intervals, and the images that only one gets right
@@ -52,7 +54,7 @@ pub enum Verb {
         #[command(subcommand)]
         verb: Datasets,
     },
-    /// The bundled model cards
+    /// The bundled model cards, and what is in a model
     Weights {
         #[command(subcommand)]
         verb: Weights,
@@ -200,11 +202,114 @@ pub struct Predict {
     /// Pictures, or folders of pictures
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// Also draw where the model looked, for every label with a probability of 0.5 or more, into the folder of --out
+    #[arg(long, value_name = "METHOD", value_enum, requires = "out")]
+    pub explain: Option<Method>,
+    /// Where the pictures of --explain go
+    #[arg(long, value_name = "DIR", requires = "explain")]
+    pub out: Option<PathBuf>,
     /// What to print
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     #[command(flatten)]
     pub machine: Machine,
+}
+
+#[derive(Args)]
+pub struct Explain {
+    /// Model: a bundled card's name or the path of a card
+    #[arg(long, value_name = "CARD")]
+    pub model: String,
+    /// Pictures, or folders of pictures
+    #[arg(value_name = "PATH", required_unless_present = "data", conflicts_with = "data")]
+    pub paths: Vec<PathBuf>,
+    /// The pictures of a dataset: a bundled card's name, the path of a card, or a folder
+    #[arg(long, value_name = "CARD|DIR")]
+    pub data: Option<String>,
+    /// Where the dataset's files are [default: the folder of the card]
+    #[arg(long, value_name = "DIR", requires = "data")]
+    pub root: Option<PathBuf>,
+    /// Only this split of the dataset
+    #[arg(long, value_name = "S", requires = "data")]
+    pub split: Option<String>,
+    /// Only the first N pictures
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub limit: Option<usize>,
+    /// How maps are made
+    #[arg(long, value_enum, default_value_t = Method::Gradcam)]
+    pub method: Method,
+    /// The layer that the CAMs are of; `weights show CARD` lists them [default: the one that is pooled]
+    #[arg(long, value_name = "LAYER")]
+    pub layer: Option<String>,
+    /// Only this label; may be given several times [default: all of the model's]
+    #[arg(long = "label", value_name = "LABEL")]
+    pub labels: Vec<String>,
+    /// Only labels whose probability reaches the threshold
+    #[arg(long)]
+    pub only_positive: bool,
+    /// The threshold of every label
+    #[arg(long, value_name = "P", default_value_t = 0.5, value_parser = probability)]
+    pub threshold: f64,
+    /// Each label's Youden threshold in the evaluation of this run, where it has one
+    #[arg(long, value_name = "RUN", conflicts_with = "threshold")]
+    pub thresholds: Option<PathBuf>,
+    /// Where overlays, contact sheets and explanations.json go
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["data", "trust"])]
+    pub out: Option<PathBuf>,
+    /// Also the maps as .npy, and over the picture's pixels as PNG of 16 bits
+    #[arg(long, requires = "out")]
+    pub raw: bool,
+    /// Steps of integrated-gradients
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = positive)]
+    pub steps: usize,
+    /// How integrated-gradients sums them
+    #[arg(long, value_enum, default_value_t = Integration::GaussLegendre)]
+    pub rule: Integration,
+    /// Where integrated-gradients begins: a black picture, zeros at the input, or the picture's mean
+    #[arg(long, value_enum, default_value_t = Baseline::Black)]
+    pub baseline: Baseline,
+    /// Score the maps against marked findings: ChestX-ray14's BBox_List_2017.csv, SIIM's run lengths, CheXlocalize's JSON.
+    /// Phantoms are marked already
+    #[arg(long, visible_alias = "masks", value_name = "FILE")]
+    pub boxes: Option<PathBuf>,
+    /// Replicates of the patient bootstrap behind the intervals of --boxes
+    #[arg(long, value_name = "B", default_value_t = 2000)]
+    pub bootstrap: usize,
+    /// Test the maps of the first N positive pictures of each label: deletion, insertion, ROAD, random weights
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub trust: Option<usize>,
+    /// Seed of what is random in the tests
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// CPU threads [default: all]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub threads: Option<usize>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Method {
+    Gradcam,
+    #[value(name = "gradcam++")]
+    GradcamPlusPlus,
+    Hirescam,
+    IntegratedGradients,
+    InputGradient,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Integration {
+    GaussLegendre,
+    Trapezoid,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Baseline {
+    Black,
+    Zeros,
+    Mean,
 }
 
 #[derive(Args)]
@@ -573,6 +678,12 @@ pub struct Leakage {
 pub enum Weights {
     /// One line a model
     List,
+    /// What a model is: architecture, labels, licence, preprocessing, the weights' hash, and its layers for --layer
+    Show {
+        /// A bundled card's name or the path of a card
+        #[arg(value_name = "CARD")]
+        card: String,
+    },
 }
 
 fn positive(text: &str) -> Result<usize, String> {
@@ -595,6 +706,10 @@ fn rule(text: &str) -> Result<Rule, String> {
         _ => None,
     };
     found.ok_or_else(|| "not youden, f1, sensitivity=S, specificity=S, cost=RATIO or fixed=T".into())
+}
+
+fn probability(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|p| (0.0..=1.0).contains(p)).ok_or_else(|| "not a number from 0 to 1".into())
 }
 
 fn prevalence(text: &str) -> Result<f64, String> {

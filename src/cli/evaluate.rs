@@ -28,7 +28,7 @@ use crate::tui::watch::Watch;
 /// Carries the verb out.
 pub fn run(args: &args::Evaluate) -> Result<()> {
     let device = machine::device(&args.machine)?;
-    let threads = machine::threads(&args.machine)?;
+    let threads = machine::threads(args.machine.threads)?;
     let (model, model_home) = catalogue::model(&args.model)?;
     let card = catalogue::dataset(&args.data)?;
     let mut dataset = data::load(&card, args.root.as_deref(), args.split.as_deref())?;

@@ -3,27 +3,22 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
-use image::{ExtendedColorType, ImageEncoder};
+use candle_core::Device;
 
 use crate::cards::catalogue;
-use crate::cards::model::Input;
 use crate::data::{self, Sample};
 use crate::error::{Error, Result};
-use crate::explain::gradcam::gradcam;
-use crate::explain::region;
-use crate::imaging::preprocess;
+use crate::explain::explainer::{Explainer, Method};
+use crate::explain::gradcam::Cam;
+use crate::explain::overlay::{self, Caption};
+use crate::imaging::encode;
 use crate::inference::engine;
 use crate::metrics::operating_point::Rule;
 use crate::metrics::roc::Ranked;
-use crate::models::{self, Model};
+use crate::models;
 use crate::predictions::{self, Predictions};
 use crate::report::examples::{self, Example, Outcome};
 use crate::run::{Description, RunFolder};
-use crate::tui::compose::{Placed, View};
-
-/// The longer side of a picture, pixels.
-const SIDE: f64 = 320.0;
 
 /// Labels that pictures are drawn of.
 const LABELS: usize = 20;
@@ -41,13 +36,14 @@ pub fn draw(folder: &RunFolder, run: &Description, model: Option<&str>, root: Op
     }
     let dataset = data::load(&run.dataset, root, run.split.as_deref())?;
     let samples: HashMap<&str, &Sample> = dataset.samples.iter().map(|s| (s.id.as_str(), s)).collect();
+    let explainer = Explainer::new(&network, &run.model, Method::Cam(Cam::GradCam), None)?;
     let mut pictures = Vec::with_capacity(chosen.len());
     for (example, label) in &chosen {
         let sample = samples.get(example.image.as_str()).ok_or_else(|| {
             Error::new(format!("image `{}` is not there", example.image))
                 .mend("give the folder of the images with --root")
         })?;
-        pictures.push(overlay(&network, &run.model.input, sample, *label)?);
+        pictures.push(overlaid(&explainer, sample, *label, example)?);
     }
     let list: Vec<Example> = chosen.into_iter().map(|(example, _)| example).collect();
     examples::write(folder, &list, &pictures)
@@ -92,21 +88,18 @@ fn choose(table: &Predictions, run: &Description) -> Result<Vec<(Example, usize)
     Ok(chosen)
 }
 
-/// The picture of `sample` with the Grad-CAM of the model's label number `label` over it, as a PNG.
-pub fn overlay(model: &Model, input: &Input, sample: &Sample, label: usize) -> Result<Vec<u8>> {
-    let picture = engine::picture(sample, input).1?;
-    let (values, height, width) = preprocess::apply(input, &picture)?;
-    let x = Tensor::from_vec(values, (1, input.channels, height, width), model.device())
-        .map_err(|e| Error::new(e.to_string()).at("Grad-CAM"))?;
-    let (map, _) = gradcam(model, &x, label)?;
-    let placed = Placed { map: &map, region: region::seen(input, picture.width, picture.height) };
-    let (w, h) = (picture.width as f64, picture.height as f64);
-    let scale = SIDE / w.max(h);
-    let size = ((w * scale).round().max(1.0) as usize, (h * scale).round().max(1.0) as usize);
-    let drawn = View { map: true, ..View::default() }.compose(&picture, Some(placed), size);
-    let mut file = Vec::new();
-    image::codecs::png::PngEncoder::new(&mut file)
-        .write_image(&drawn.rgb, drawn.width as u32, drawn.height as u32, ExtendedColorType::Rgb8)
-        .map_err(|e| Error::new(e.to_string()).at("drawing"))?;
-    Ok(file)
+/// The picture of `sample` with the map of the label number `label` over it, as a PNG.
+fn overlaid(explainer: &Explainer, sample: &Sample, label: usize, example: &Example) -> Result<Vec<u8>> {
+    let picture = engine::picture(sample, &explainer.card.input).1?;
+    let size = (picture.width, picture.height);
+    let explanation = explainer.explain(&explainer.input(&picture)?, size, &[label])?;
+    let caption = Caption {
+        label: example.label.clone(),
+        probability: example.probability,
+        threshold: example.threshold,
+        method: example.method.clone(),
+    };
+    let drawn = overlay::overlay(&picture, explainer.placed(&explanation.maps[0], size.0, size.1), &caption);
+    let small = overlay::thumbnail(&drawn);
+    encode::png_rgb(small.width, small.height, &small.rgb)
 }

@@ -1,8 +1,10 @@
-//! Predictions as verbs take them: a file, a run folder, truths in a file of their own.
+//! What several verbs take: predictions (a file, a run folder, truths in a file of their own), pictures.
 
 use std::path::{Path, PathBuf};
 
+use crate::cards::dataset::DatasetCard;
 use crate::cli::{args, note};
+use crate::data::{self, Sample, Source};
 use crate::error::{Error, Result};
 use crate::predictions::{self, Aggregate, Predictions};
 use crate::run::RunFolder;
@@ -47,5 +49,34 @@ pub fn aggregate(args: &args::Selection) -> Aggregate {
     match args.aggregate {
         args::Aggregate::Max => Aggregate::Max,
         args::Aggregate::Mean => Aggregate::Mean,
+    }
+}
+
+/// The pictures at `paths`; a folder stands for all pictures below it. The id is the path as given.
+pub fn pictures(paths: &[PathBuf]) -> Result<Vec<Sample>> {
+    let mut samples = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let card = DatasetCard::from_folder(path)?;
+            let found = data::load(&card, Some(path), None)?.samples;
+            if found.is_empty() {
+                return Err(Error::new("there is no picture below it").at(path.display()));
+            }
+            samples.extend(found.into_iter().map(|s| Sample { id: path.join(s.id).display().to_string(), ..s }));
+        } else {
+            samples.push(single(path));
+        }
+    }
+    Ok(samples)
+}
+
+fn single(path: &Path) -> Sample {
+    Sample {
+        id: path.display().to_string(),
+        patient: None,
+        study: None,
+        attributes: Vec::new(),
+        truths: Vec::new(),
+        source: Source::File(path.to_owned()),
     }
 }

@@ -20,8 +20,8 @@ pub fn device(args: &args::Machine) -> Result<Device> {
 }
 
 /// Takes as many threads as were asked for, all by default, and says how many. Called once, before any work.
-pub fn threads(args: &args::Machine) -> Result<usize> {
-    let threads = match args.threads {
+pub fn threads(wanted: Option<usize>) -> Result<usize> {
+    let threads = match wanted {
         Some(n) => n,
         None => std::thread::available_parallelism().map_or(1, |n| n.get()),
     };

@@ -9,6 +9,8 @@ mod demo;
 mod evaluate;
 mod evaluation_table;
 mod example_pictures;
+mod explain;
+mod explain_output;
 mod inputs;
 mod leakage;
 mod machine;
@@ -42,6 +44,7 @@ pub fn main() -> ExitCode {
         Some(args::Verb::Evaluate(args)) => evaluate::run(&args),
         Some(args::Verb::Merge(args)) => merge::run(&args),
         Some(args::Verb::Predict(args)) => predict::run(&args),
+        Some(args::Verb::Explain(args)) => explain::run(&args),
         Some(args::Verb::Score(args)) => score::run(&args),
         Some(args::Verb::Compare(args)) => compare::run(&args),
         Some(args::Verb::Calibrate(args)) => calibrate::run(&args),

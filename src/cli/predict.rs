@@ -1,17 +1,14 @@
 //! `roentgen predict`: probabilities of pictures, without truths.
 
-use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use serde_json::json;
 
 use crate::cards::catalogue;
-use crate::cards::dataset::DatasetCard;
 use crate::cards::model::ModelCard;
 use crate::cli::args::{self, Format};
 use crate::cli::table::{Side, Table};
-use crate::cli::{machine, note, print};
-use crate::data::{self, Sample, Source};
+use crate::cli::{explain, inputs, machine, note, print};
 use crate::error::{Error, Result};
 use crate::inference::engine::{self, Job, Pace};
 use crate::inference::journal::Output;
@@ -21,10 +18,10 @@ use crate::predictions::{Label, Predictions};
 /// Carries the verb out. Pictures that cannot be read are told on stderr; that there are any makes it an error.
 pub fn run(args: &args::Predict) -> Result<()> {
     let device = machine::device(&args.machine)?;
-    let threads = machine::threads(&args.machine)?;
+    let threads = machine::threads(args.machine.threads)?;
     let (card, home) = catalogue::model(&args.model)?;
-    let samples = samples(&args.paths)?;
-    let (model, _) = models::load(&card, &home, &device)?;
+    let samples = inputs::pictures(&args.paths)?;
+    let (model, weights) = models::load(&card, &home, &device)?;
     let pace = Pace { batch: args.machine.batch, decoders: threads, strict: false };
     let job = Job { model: &model, input: &card.input, samples: &samples, pace };
     let outcomes = engine::run(&job, Vec::new(), &mut |_| Ok(()), &AtomicBool::new(false), &mut |_| {})?;
@@ -48,39 +45,13 @@ pub fn run(args: &args::Predict) -> Result<()> {
         Format::Csv => csv(&predictions)?,
         Format::Json => json(&card, &predictions),
     })?;
+    if let (Some(method), Some(out)) = (args.explain, &args.out) {
+        explain::positives((&model, &card, &weights), &samples, method, out)?;
+    }
     match samples.len() - predictions.len() {
         0 => Ok(()),
         failed => Err(Error::new(format!("{failed} of {} pictures could not be read", samples.len()))
             .mend("the notes above name each with its cause")),
-    }
-}
-
-/// The pictures at `paths`; a folder stands for all pictures below it. The id is the path as given.
-fn samples(paths: &[PathBuf]) -> Result<Vec<Sample>> {
-    let mut samples = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            let card = DatasetCard::from_folder(path)?;
-            let found = data::load(&card, Some(path), None)?.samples;
-            if found.is_empty() {
-                return Err(Error::new("there is no picture below it").at(path.display()));
-            }
-            samples.extend(found.into_iter().map(|s| Sample { id: path.join(s.id).display().to_string(), ..s }));
-        } else {
-            samples.push(single(path));
-        }
-    }
-    Ok(samples)
-}
-
-fn single(path: &Path) -> Sample {
-    Sample {
-        id: path.display().to_string(),
-        patient: None,
-        study: None,
-        attributes: Vec::new(),
-        truths: Vec::new(),
-        source: Source::File(path.to_owned()),
     }
 }
 

@@ -28,7 +28,7 @@ const TOLD: usize = 20;
 
 /// Carries the verb out; false when anything is off.
 pub fn run(args: &args::Verify) -> Result<bool> {
-    let threads = machine::threads(&args.machine)?;
+    let threads = machine::threads(args.machine.threads)?;
     let trust = Trust { signers: args.signers.as_deref(), identity: args.identity.as_deref() };
     let mut findings = verify::verify(&args.report, trust)?;
     let folder = args.report.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));

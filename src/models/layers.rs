@@ -40,6 +40,11 @@ impl Model {
         layers
     }
 
+    /// The names of the stages that the network runs through, torchvision's.
+    pub fn stage_names(&self) -> impl Iterator<Item = &str> {
+        self.stages.iter().map(|stage| stage.name.as_str())
+    }
+
     /// The layer of this name, or the one that is pooled when none is given. An unknown name is an error that lists those
     /// that exist.
     pub fn layer(&self, name: Option<&str>) -> Result<Layer> {

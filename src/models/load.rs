@@ -13,7 +13,18 @@ use super::{Model, build};
 /// The model that a card describes, on `device`, and the SHA-256 of its weight file in hex. The sum equals the card's
 /// where that has one; every tensor of the file has its place in the model.
 pub fn load(card: &ModelCard, home: &Home, device: &Device) -> Result<(Model, String)> {
-    let (tensors, sha256) = match catalogue::weights_of(card, home)? {
+    load_changed(card, home, device, &mut |_, _, _| {})
+}
+
+/// The same with every tensor put through `change`, which is given its name in torchvision's naming, its shape and its
+/// values. The SHA-256 is the file's.
+pub fn load_changed(
+    card: &ModelCard,
+    home: &Home,
+    device: &Device,
+    change: &mut dyn FnMut(&str, &[usize], &mut [f32]),
+) -> Result<(Model, String)> {
+    let (mut tensors, sha256) = match catalogue::weights_of(card, home)? {
         WeightsFile::Bundled(bytes) => (weights::from_bytes(bytes, &card.name)?, files::sha256(bytes)),
         WeightsFile::Path(path) => {
             let sha256 = files::sha256_of(&path)?;
@@ -25,6 +36,7 @@ pub fn load(card: &ModelCard, home: &Home, device: &Device) -> Result<(Model, St
             (weights::load(&path, card.weights.naming)?, sha256)
         }
     };
+    tensors.change(change);
     let model = build(card, tensors, device).map_err(|e| e.at(format_args!("model `{}`", card.name)))?;
     Ok((model, sha256))
 }

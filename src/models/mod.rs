@@ -14,6 +14,6 @@ mod resnet;
 pub use gradients::LayerGradients;
 pub use head::probabilities;
 pub use layers::Layer;
-pub use load::load;
+pub use load::{load, load_changed};
 pub use model::Model;
 pub use registry::build;

@@ -57,6 +57,11 @@ impl Tensors {
         self.held.contains_key(name)
     }
 
+    /// Puts every tensor through `change`, in the order of their names: name, shape and values.
+    pub fn change(&mut self, change: &mut dyn FnMut(&str, &[usize], &mut [f32])) {
+        self.held.iter_mut().for_each(|(name, tensor)| change(name, &tensor.shape, &mut tensor.values));
+    }
+
     /// Takes out the values of `name`, row-major. If it is missing or of another shape, that is recorded for
     /// [`finish`](Self::finish) and zeros are returned, so that one error can name every fault; only when the
     /// zeros grow larger than any sensible network is that error returned at once.
