@@ -2,6 +2,7 @@
 
 mod args;
 mod calibrate;
+mod clinical;
 mod compare;
 mod datasets;
 mod demo;

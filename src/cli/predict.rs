@@ -10,11 +10,12 @@ use crate::cards::dataset::DatasetCard;
 use crate::cards::model::ModelCard;
 use crate::cli::args::{self, Format};
 use crate::cli::table::{Side, Table};
-use crate::cli::{machine, note, print};
+use crate::cli::{clinical, evaluate, machine, note, print};
 use crate::data::{self, Sample, Source};
 use crate::error::{Error, Result};
 use crate::inference::engine::{self, Job, Pace};
 use crate::inference::journal::Output;
+use crate::metrics::recalibration::Calibrators;
 use crate::models;
 use crate::predictions::{Label, Predictions};
 
@@ -23,6 +24,7 @@ pub fn run(args: &args::Predict) -> Result<()> {
     let device = machine::device(&args.machine)?;
     let threads = machine::threads(&args.machine)?;
     let (card, home) = catalogue::model(&args.model)?;
+    let maps = args.calibration.as_deref().map(|path| calibrators(path, &card)).transpose()?;
     let samples = samples(&args.paths)?;
     let (model, _) = models::load(&card, &home, &device)?;
     let pace = Pace { batch: args.machine.batch, decoders: threads, strict: false };
@@ -43,6 +45,12 @@ pub fn run(args: &args::Predict) -> Result<()> {
             }
         }
     }
+    if let Some(maps) = &maps {
+        maps.apply(&mut predictions)?;
+    }
+    if let Some(out) = &args.out {
+        clinical::write(out, args, &card, &model, &samples, &predictions, maps.as_ref())?;
+    }
     print(&match args.format {
         Format::Text => text(&predictions),
         Format::Csv => csv(&predictions)?,
@@ -53,6 +61,10 @@ pub fn run(args: &args::Predict) -> Result<()> {
         failed => Err(Error::new(format!("{failed} of {} pictures could not be read", samples.len()))
             .mend("the notes above name each with its cause")),
     }
+}
+
+fn calibrators(path: &Path, card: &ModelCard) -> Result<Calibrators> {
+    Calibrators::parse(&evaluate::calibration(path, card)?.content)
 }
 
 /// The pictures at `paths`; a folder stands for all pictures below it. The id is the path as given.
