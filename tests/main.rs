@@ -14,6 +14,8 @@ mod models;
 mod predictions;
 mod real;
 mod report;
+mod report_browser;
+mod report_openssh;
 mod score;
 mod support;
 mod tui;

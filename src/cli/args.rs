@@ -496,7 +496,8 @@ fn rule(text: &str) -> Result<Rule, String> {
 
 fn threshold(text: &str) -> Result<Threshold, String> {
     let (label, value) = text.rsplit_once('=').map_or((None, text), |(label, value)| (Some(label.to_owned()), value));
-    let value = value.parse().ok().filter(|t| (0.0..=1.0).contains(t)).ok_or("not a probability, or LABEL=probability")?;
+    let value =
+        value.parse().ok().filter(|t| (0.0..=1.0).contains(t)).ok_or("not a probability, or LABEL=probability")?;
     Ok(Threshold { label, value })
 }
 

@@ -64,7 +64,10 @@ fn report_and_verify(folder: &RunFolder, kept: bool) -> Result<()> {
         true => format!("roentgen verify {} --signers {}\n", json.display(), signers.display()),
         false => "keep it with --out DIR: report.html is the page to look at\n".to_owned(),
     };
-    print(&format!("reported, signed with a key made for it and thrown away, and verified:\n  {}\n{again}", numbers(&found)))
+    print(&format!(
+        "reported, signed with a key made for it and thrown away, and verified:\n  {}\n{again}",
+        numbers(&found)
+    ))
 }
 
 /// What of a verification tells the most.

@@ -44,7 +44,8 @@ pub fn draw(folder: &RunFolder, run: &Description, model: Option<&str>, root: Op
     let mut pictures = Vec::with_capacity(chosen.len());
     for (example, label) in &chosen {
         let sample = samples.get(example.image.as_str()).ok_or_else(|| {
-            Error::new(format!("image `{}` is not there", example.image)).mend("give the folder of the images with --root")
+            Error::new(format!("image `{}` is not there", example.image))
+                .mend("give the folder of the images with --root")
         })?;
         pictures.push(overlay(&network, &run.model.input, sample, *label)?);
     }

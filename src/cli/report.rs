@@ -9,8 +9,8 @@ use crate::cli::{args, example_pictures, note, print};
 use crate::error::{Error, Result};
 use crate::report::bundle::{self, Bundle};
 use crate::report::document::{Choices, Material};
-use crate::report::signature::{self, Signer};
 use crate::report::examples;
+use crate::report::signature::{self, Signer};
 use crate::run::{Description, RunFolder};
 
 /// Carries the verb out.
@@ -44,7 +44,9 @@ pub fn run(args: &args::Report) -> Result<()> {
 pub fn make(folder: &RunFolder, choices: Choices, signer: Option<&mut Signer>) -> Result<Bundle> {
     let mut material = Material::of_run(folder, choices)?;
     if let Some(fault) = material.unlike_run(folder)?.into_iter().next() {
-        return Err(Error::new(fault).at(folder.path().display()).mend("run it again: a report is of what a run wrote"));
+        return Err(Error::new(fault)
+            .at(folder.path().display())
+            .mend("run it again: a report is of what a run wrote"));
     }
     let bundle = bundle::make(folder, &mut material)?;
     let signature = signer.map(|s| s.sign(bundle.json.as_bytes())).transpose()?;

@@ -59,7 +59,10 @@ fn text(findings: &Findings) -> String {
         1 => "NOT VERIFIED: 1 thing is off\n".to_owned(),
         n => format!("NOT VERIFIED: {n} things are off\n"),
     };
-    lines("right       ", &findings.checked) + &lines("not checked ", &findings.unchecked) + &lines("OFF         ", &findings.off) + &verdict
+    lines("right       ", &findings.checked)
+        + &lines("not checked ", &findings.unchecked)
+        + &lines("OFF         ", &findings.off)
+        + &verdict
 }
 
 /// The samples of the run, in its order.
@@ -86,7 +89,9 @@ fn images(folder: &RunFolder, dataset: &Dataset, findings: &mut Findings) -> Res
         .par_iter()
         .filter_map(|sample| {
             let name = sample.id.escape_debug();
-            let Some(row) = rows.get(sample.id.as_str()) else { return Some(format!("image {name}: not in the manifest")) };
+            let Some(row) = rows.get(sample.id.as_str()) else {
+                return Some(format!("image {name}: not in the manifest"));
+            };
             if row.truths != sample.truths || row.patient != sample.patient {
                 return Some(format!("image {name}: the data say other labels or another patient than the manifest"));
             }
@@ -149,14 +154,18 @@ fn predict_again(
                 off.push(format!("label {}: not in predictions.csv", label.name.escape_debug()));
                 continue;
             };
-            for (kind, ours, theirs) in [("logit", &label.logits, &theirs.logits), ("p", &label.scores, &theirs.scores)] {
+            for (kind, ours, theirs) in [("logit", &label.logits, &theirs.logits), ("p", &label.scores, &theirs.scores)]
+            {
                 let (Some(ours), Some(theirs)) = (ours, theirs) else { continue };
                 let (ours, theirs) = (ours[row], theirs[there]);
                 let distance = (ours - theirs).abs();
                 widest = widest.max(distance);
                 compared += 1;
                 if distance > tolerance * (1.0 + theirs.abs()) {
-                    off.push(format!("image {name}, {kind}_{}: {theirs} recorded, {ours} now", label.name.escape_debug()));
+                    off.push(format!(
+                        "image {name}, {kind}_{}: {theirs} recorded, {ours} now",
+                        label.name.escape_debug()
+                    ));
                 }
             }
         }
@@ -167,7 +176,9 @@ fn predict_again(
     if off.is_empty() {
         let within = match same_machine {
             true => "all bit for bit".to_owned(),
-            false => format!("all within {TOLERANCE} (1 + |value|), the widest gap {widest:.1e} (another instruction set or version)"),
+            false => format!(
+                "all within {TOLERANCE} (1 + |value|), the widest gap {widest:.1e} (another instruction set or version)"
+            ),
         };
         findings.checked.push(format!("predictions: {compared} logits and probabilities predicted again, {within}"));
     }

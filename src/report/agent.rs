@@ -28,9 +28,7 @@ impl Agent {
         let mend = "start one with `eval $(ssh-agent)` and add the key with `ssh-add`, or sign with a key file";
         let socket = env::var_os("SSH_AUTH_SOCK").filter(|s| !s.is_empty());
         let socket = socket.ok_or_else(|| Error::new("no ssh-agent: SSH_AUTH_SOCK is not set").mend(mend))?;
-        UnixStream::connect(&socket)
-            .map(Self)
-            .map_err(|e| Error::io(Path::new(&socket), e).at("ssh-agent").mend(mend))
+        UnixStream::connect(&socket).map(Self).map_err(|e| Error::io(Path::new(&socket), e).at("ssh-agent").mend(mend))
     }
 
     /// The keys that it holds, with their comments. Kinds of keys that nobody knows are passed over.

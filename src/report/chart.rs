@@ -41,7 +41,8 @@ impl Axis {
         while power * 10.0 <= rough {
             power *= 10.0;
         }
-        let step = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|s| s * power).find(|s| *s >= rough * 0.999).unwrap_or(rough);
+        let step =
+            [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|s| s * power).find(|s| *s >= rough * 0.999).unwrap_or(rough);
         digits += usize::from((step / power - 2.5).abs() < 0.01);
         let first = (self.low / step - 1e-9).ceil();
         let count = ((self.high / step + 1e-9).floor() - first) as i64;
@@ -354,7 +355,10 @@ mod tests {
 
     #[test]
     fn labels_that_others_wrote_stay_text() {
-        let pie = Pie { title: "<script>alert(1)</script>\u{0}&".into(), parts: vec![("\"<b>\n".into(), 1.0), ("x".repeat(200), 2.0)] };
+        let pie = Pie {
+            title: "<script>alert(1)</script>\u{0}&".into(),
+            parts: vec![("\"<b>\n".into(), 1.0), ("x".repeat(200), 2.0)],
+        };
         let text = svg(&pie).unwrap();
         assert!(!text.contains("<script") && !text.contains("<b>") && text.contains("&lt;script&gt;"));
         assert_eq!(text, svg(&pie).unwrap());

@@ -135,6 +135,8 @@ impl Material {
                 .at(folder.path().display())
                 .mend("finish it with `evaluate --resume`"));
         }
+        // Without a bootstrap there is no seed, so that nothing in the report is without a meaning.
+        let choices = if choices.bootstrap == 0 { Choices::default() } else { choices };
         let description = Description::read(folder)?;
         let predictions = read_predictions(folder, &description.model)?;
         let settings = Settings {
@@ -272,5 +274,8 @@ fn failures(folder: &RunFolder, ids: &Ids) -> Result<Vec<Failure>> {
         csv::Reader::from_path(&path)?.deserialize().collect()
     };
     let rows = read().map_err(|e| Error::new(e.to_string()).at(path.display()))?;
-    Ok(rows.iter().map(|(image, reason)| Failure { image: ids.shown(image), reason: ids.reason(image, reason) }).collect())
+    Ok(rows
+        .iter()
+        .map(|(image, reason)| Failure { image: ids.shown(image), reason: ids.reason(image, reason) })
+        .collect())
 }

@@ -80,9 +80,15 @@ mod tests {
 
     #[test]
     fn each_place_has_its_own_dangers() {
-        assert_eq!(html("<img src=x onerror='a(\"b\")'>&\u{0}"), "&lt;img src=x onerror=&#39;a(&quot;b&quot;)&#39;&gt;&amp;\u{fffd}");
+        assert_eq!(
+            html("<img src=x onerror='a(\"b\")'>&\u{0}"),
+            "&lt;img src=x onerror=&#39;a(&quot;b&quot;)&#39;&gt;&amp;\u{fffd}"
+        );
         assert_eq!(markdown("a|b\n[x](javascript:1) `c`"), "a\\|b \\[x\\](javascript:1) \\`c\\`");
-        assert_eq!(latex("50% of \\input{x} ~ a_b^2 & $y$"), "50\\% of \\textbackslash{}input\\{x\\} \\textasciitilde{} a\\_b\\textasciicircum{}2 \\& \\$y\\$");
+        assert_eq!(
+            latex("50% of \\input{x} ~ a_b^2 & $y$"),
+            "50\\% of \\textbackslash{}input\\{x\\} \\textasciitilde{} a\\_b\\textasciicircum{}2 \\& \\$y\\$"
+        );
         for formula in ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1"] {
             assert!(cell(formula).starts_with('\''));
         }

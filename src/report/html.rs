@@ -28,7 +28,11 @@ pub fn page(parts: &Parts) -> Result<String> {
     let d = &material.document;
     let title = esc(&material.title());
     let mut sections = vec![
-        ("discrimination", "Discrimination", parts.table("auroc") + &parts.table("averages") + &parts.large(&["auroc"])),
+        (
+            "discrimination",
+            "Discrimination",
+            parts.table("auroc") + &parts.table("averages") + &parts.large(&["auroc"]),
+        ),
         ("operating-points", "Operating points", parts.table("operating_points")),
         ("calibration", "Calibration", parts.table("calibration")),
         ("curves", "Curves", parts.curves()),
@@ -44,7 +48,8 @@ pub fn page(parts: &Parts) -> Result<String> {
     ];
     sections.retain(|(_, _, body)| !body.is_empty());
     let links = sections.iter().map(|(id, name, _)| format!("<li><a href=\"#{id}\">{name}</a></li>"));
-    let body = sections.iter().map(|(id, name, body)| format!("<section id=\"{id}\">\n<h2>{name}</h2>\n{body}</section>\n"));
+    let body =
+        sections.iter().map(|(id, name, body)| format!("<section id=\"{id}\">\n<h2>{name}</h2>\n{body}</section>\n"));
     Ok(format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
@@ -115,7 +120,8 @@ fn summary(d: &Document) -> String {
     let number = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.3}"));
     let ends = |e: &Estimate| e.ci_low.zip(e.ci_high).map_or(String::new(), |(l, h)| format!("95% CI {l:.3}–{h:.3}"));
     let auroc = e.macro_average.auroc.as_ref().map(|a| &a.estimate);
-    let failed = if d.counts.failed > 0 { format!("{} more could not be read", d.counts.failed) } else { String::new() };
+    let failed =
+        if d.counts.failed > 0 { format!("{} more could not be read", d.counts.failed) } else { String::new() };
     let evaluable = e.labels.iter().filter(|l| l.not_evaluable.is_none()).count();
     let mut facts = fact("Images", d.counts.predicted.to_string(), failed);
     facts += &fact("Patients", d.counts.patients.map_or("not known".into(), |n| n.to_string()), String::new());
@@ -138,7 +144,8 @@ fn subgroups(parts: &Parts) -> String {
 fn examples(material: &Material) -> String {
     let d = &material.document;
     if !d.redistribution {
-        return "<p>The dataset's licence does not let images be passed on: none is shown, and ids are salted.</p>\n".into();
+        return "<p>The dataset's licence does not let images be passed on: none is shown, and ids are salted.</p>\n"
+            .into();
     }
     let figures: String = d
         .examples
@@ -212,7 +219,9 @@ fn provenance(material: &Material) -> Result<String> {
         ("The dataset's card", toml::to_string(&shown).map_err(fault)?),
     ];
     cards.extend(run.calibration.as_ref().map(|c| ("The calibration maps", c.content.clone())));
-    let cards = cards.iter().map(|(name, text)| format!("<details><summary>{name}</summary><pre>{}</pre></details>\n", esc(text)));
+    let cards = cards
+        .iter()
+        .map(|(name, text)| format!("<details><summary>{name}</summary><pre>{}</pre></details>\n", esc(text)));
     Ok(format!("<dl class=\"about\">\n{rows}</dl>\n{}", cards.collect::<String>()))
 }
 
@@ -229,7 +238,20 @@ fn checklists(parts: &Parts) -> String {
     });
     let text: String = text.collect();
     // The pointers become links.
-    let sections = ["summary", "discrimination", "curves", "operating-points", "calibration", "subgroups", "labels", "examples", "failures", "provenance", "methods", "verify"];
+    let sections = [
+        "summary",
+        "discrimination",
+        "curves",
+        "operating-points",
+        "calibration",
+        "subgroups",
+        "labels",
+        "examples",
+        "failures",
+        "provenance",
+        "methods",
+        "verify",
+    ];
     let linked = sections.iter().fold(text, |text, id| {
         let link = format!("<a href=\"#{id}\">{id}</a>");
         text.replace(&format!(">#{id}<"), &format!(">{link}<"))
@@ -237,7 +259,9 @@ fn checklists(parts: &Parts) -> String {
             .replace(&format!(" #{id}<"), &format!(" {link}<"))
             .replace(&format!(" #{id} "), &format!(" {link} "))
     });
-    format!("<p>The items in our words; the guidelines themselves say more. The author completes what the run cannot know.</p>\n{linked}")
+    format!(
+        "<p>The items in our words; the guidelines themselves say more. The author completes what the run cannot know.</p>\n{linked}"
+    )
 }
 
 fn verify(d: &Document) -> String {

@@ -55,16 +55,23 @@ pub fn limits(material: &Material) -> Vec<String> {
     let d = &material.document;
     let e = &d.evaluation;
     let mut lines = vec![
-        "A research tool, not a medical device: nothing here is a diagnosis or fit for the care of a patient.".to_owned(),
+        "A research tool, not a medical device: nothing here is a diagnosis or fit for the care of a patient."
+            .to_owned(),
         "The numbers hold for these images. Other hospitals, devices and patients give others.".to_owned(),
         "The truths are the dataset's labels, with the errors that these have.".to_owned(),
     ];
     let same = e.labels.iter().flat_map(|l| &l.operating_points).any(|p| p.fitted_on == FittedOn::Same);
     if same {
-        lines.push("Thresholds marked `the same images` were chosen on the images they are tried on, which flatters them.".into());
+        lines.push(
+            "Thresholds marked `the same images` were chosen on the images they are tried on, which flatters them."
+                .into(),
+        );
     }
     if e.n_patients.is_none() {
-        lines.push("Patients are not known: images of one patient count as independent, and intervals may be too narrow.".into());
+        lines.push(
+            "Patients are not known: images of one patient count as independent, and intervals may be too narrow."
+                .into(),
+        );
     }
     let few: Vec<&str> = e
         .labels
@@ -80,13 +87,19 @@ pub fn limits(material: &Material) -> Vec<String> {
         lines.push(format!("{} could not be evaluated: {reason}.", label.label));
     }
     if d.counts.failed > 0 {
-        lines.push(format!("{} of {} images could not be read; they may not be missing at random.", d.counts.failed, d.counts.images));
+        lines.push(format!(
+            "{} of {} images could not be read; they may not be missing at random.",
+            d.counts.failed, d.counts.images
+        ));
     }
     if let Some(limit) = material.description.limit {
         lines.push(format!("Only the first {limit} images were run."));
     }
     if d.subgroups.is_empty() {
-        lines.push("The data tell no attribute that images could be grouped by: nothing is known of bias between groups.".into());
+        lines.push(
+            "The data tell no attribute that images could be grouped by: nothing is known of bias between groups."
+                .into(),
+        );
     }
     lines
 }

@@ -30,7 +30,11 @@ pub fn all(material: &Material) -> Vec<Plot> {
             plots.extend(chart.map(|chart| Plot {
                 name: format!("{kind}_{:02}_{}", i + 1, files::plain_name(&label.label)),
                 label: Some(i),
-                words: format!("{}: {}", chart.title, chart.legend.iter().map(|l| l.2.as_str()).collect::<Vec<_>>().join("; ")),
+                words: format!(
+                    "{}: {}",
+                    chart.title,
+                    chart.legend.iter().map(|l| l.2.as_str()).collect::<Vec<_>>().join("; ")
+                ),
                 figure: Box::new(chart),
             }));
         };
@@ -107,10 +111,7 @@ fn precision_recall(label: &LabelEvaluation, curves: &Curves) -> Chart {
             Layer::Dashed([(0.0, prevalence), (1.0, prevalence)]),
             Layer::Line(curves.precision_recall.iter().map(|p| (p.recall, p.precision)).collect(), COLOURS[0]),
         ],
-        legend: vec![
-            (Sign::Line, COLOURS[0], ap),
-            (Sign::Dashed, COLOURS[7], format!("prevalence {prevalence:.3}")),
-        ],
+        legend: vec![(Sign::Line, COLOURS[0], ap), (Sign::Dashed, COLOURS[7], format!("prevalence {prevalence:.3}"))],
     }
 }
 
@@ -120,7 +121,8 @@ fn reliability(label: &LabelEvaluation, curves: &Curves) -> Option<Chart> {
     let mut layers: Vec<Layer> =
         curves.reliability.iter().map(|b| Layer::Column(b.low, b.high, 0.25 * b.n as f64 / most)).collect();
     layers.push(Layer::Dashed([(0.0, 0.0), (1.0, 1.0)]));
-    layers.extend(curves.reliability.iter().map(|b| Layer::Bar((b.mean, b.observed), (b.ci_low, b.ci_high), COLOURS[0])));
+    layers
+        .extend(curves.reliability.iter().map(|b| Layer::Bar((b.mean, b.observed), (b.ci_low, b.ci_high), COLOURS[0])));
     let value = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.3}"));
     let words = format!("ECE {}, smECE {}", value(label.ece.map(|e| e.value)), value(label.smece));
     Some(Chart {
@@ -213,10 +215,20 @@ fn distribution(material: &Material) -> Vec<Plot> {
     let mut parts: Vec<(String, f64)> =
         known.iter().filter(|l| l.positive > 0).map(|l| (l.label.clone(), l.positive as f64)).collect();
     parts.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let words = |what: &str| format!("{what}: {}", bars.rows.iter().map(|r| format!("{} {}", r.name, r.words)).collect::<Vec<_>>().join("; "));
+    let words = |what: &str| {
+        format!(
+            "{what}: {}",
+            bars.rows.iter().map(|r| format!("{} {}", r.name, r.words)).collect::<Vec<_>>().join("; ")
+        )
+    };
     let pie = Pie { title: "Findings as shares of all findings".into(), parts };
     vec![
-        Plot { name: "labels_bar".into(), label: None, words: words("Images with each finding"), figure: Box::new(bars.clone()) },
+        Plot {
+            name: "labels_bar".into(),
+            label: None,
+            words: words("Images with each finding"),
+            figure: Box::new(bars.clone()),
+        },
         Plot { name: "labels_pie".into(), label: None, words: words("Shares of the findings"), figure: Box::new(pie) },
     ]
 }

@@ -71,9 +71,13 @@ impl Signer {
         let mut usable = usable.into_iter();
         match (usable.next(), usable.next()) {
             (Some(key), None) => Ok(Self::Agent(agent, key)),
-            (None, _) => Err(at(Error::new("it holds no Ed25519, ECDSA P-256 or RSA key")).mend("add one with `ssh-add`")),
-            (Some(_), Some(_)) => Err(at(Error::usage("it holds several keys"))
-                .mend("choose one by its public key's file: --sign KEY.pub")),
+            (None, _) => {
+                Err(at(Error::new("it holds no Ed25519, ECDSA P-256 or RSA key")).mend("add one with `ssh-add`"))
+            }
+            (Some(_), Some(_)) => {
+                Err(at(Error::usage("it holds several keys"))
+                    .mend("choose one by its public key's file: --sign KEY.pub"))
+            }
         }
     }
 
@@ -148,15 +152,14 @@ pub fn write_key(key: &PrivateKey, path: &Path) -> Result<()> {
 
 /// Encrypts a key as `ssh-keygen` does.
 pub fn encrypt(key: &PrivateKey, passphrase: &str) -> Result<PrivateKey> {
-    key.encrypt(&mut ssh_key::rand_core::OsRng, passphrase).map_err(|e| Error::new(e.to_string()).at("encrypting the key"))
+    key.encrypt(&mut ssh_key::rand_core::OsRng, passphrase)
+        .map_err(|e| Error::new(e.to_string()).at("encrypting the key"))
 }
 
 /// Reads a key or a signature, none of which is long.
 pub fn read_short(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes))
-        .map_err(|e| Error::io(path, e))?;
+    File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes)).map_err(|e| Error::io(path, e))?;
     if bytes.len() as u64 > LONGEST {
         return Err(Error::new("too long for a key or a signature").at(path.display()));
     }

@@ -103,9 +103,9 @@ impl Options {
     fn set(&mut self, option: &str) -> Result<()> {
         let (name, value) = option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
         let value = value.map(|v| {
-            v.strip_prefix('"').and_then(|v| v.strip_suffix('"')).ok_or_else(|| {
-                Error::new(format!("the value of `{}` is not in quotes", name.escape_debug()))
-            })
+            v.strip_prefix('"')
+                .and_then(|v| v.strip_suffix('"'))
+                .ok_or_else(|| Error::new(format!("the value of `{}` is not in quotes", name.escape_debug())))
         });
         match (name.to_ascii_lowercase().as_str(), value.transpose()?) {
             ("cert-authority", None) => self.cert_authority = true,
@@ -143,7 +143,10 @@ fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
 /// Seconds since 1970 of `YYYYMMDD[HHMM[SS]]Z`. Without the Z ssh-keygen takes the reader's local time, under which a
 /// file means different things on different machines.
 fn seconds(text: &str) -> Result<i64> {
-    let fault = || Error::new(format!("`{}` is no time", text.escape_debug())).mend("write YYYYMMDD or YYYYMMDDHHMMSS in UTC, and a Z");
+    let fault = || {
+        Error::new(format!("`{}` is no time", text.escape_debug()))
+            .mend("write YYYYMMDD or YYYYMMDDHHMMSS in UTC, and a Z")
+    };
     let digits = text.strip_suffix('Z').ok_or_else(|| fault().mend("write it in UTC with a Z at its end"))?;
     if !matches!(digits.len(), 8 | 12 | 14) || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return Err(fault());

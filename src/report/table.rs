@@ -141,7 +141,11 @@ impl Table {
     pub fn html(&self) -> String {
         let Self { columns, rows, .. } = self.filled();
         let class = |c: &Column| if c.words { "" } else { " class=\"n\"" };
-        let mut text = format!("<div class=\"wide\"><table id=\"table-{}\">\n<caption>{}</caption>\n<thead><tr>", self.name, escape::html(self.title));
+        let mut text = format!(
+            "<div class=\"wide\"><table id=\"table-{}\">\n<caption>{}</caption>\n<thead><tr>",
+            self.name,
+            escape::html(self.title)
+        );
         for c in &columns {
             text += &format!("<th scope=\"col\"{}>{}</th>", class(c), escape::html(c.name));
         }
@@ -174,7 +178,11 @@ mod tests {
         Table {
             name: "t",
             title: "AUROC & more",
-            columns: vec![column("label", "label", true, false), column("auroc", "AUROC", false, false), column("ci", "95% CI", false, true)],
+            columns: vec![
+                column("label", "label", true, false),
+                column("auroc", "AUROC", false, false),
+                column("ci", "95% CI", false, true),
+            ],
             rows: vec![
                 vec![Cell::Text("=<b>|_".into()), Cell::Number(Some(-0.12345), 3), Cell::Interval(Some((0.1, 0.2)), 3)],
                 vec![Cell::Text("x".into()), Cell::Number(Some(-0.0001), 3), Cell::Interval(None, 3)],
@@ -184,7 +192,10 @@ mod tests {
 
     #[test]
     fn every_form() {
-        assert_eq!(String::from_utf8(table().csv().unwrap()).unwrap(), "label,auroc,ci_low,ci_high\n'=<b>|_,-0.12345,0.1,0.2\nx,-0.0001,,\n");
+        assert_eq!(
+            String::from_utf8(table().csv().unwrap()).unwrap(),
+            "label,auroc,ci_low,ci_high\n'=<b>|_,-0.12345,0.1,0.2\nx,-0.0001,,\n"
+        );
         insta::assert_snapshot!(format!("{}\n{}\n{}", table().markdown(), table().latex(), table().html()));
     }
 }

@@ -239,7 +239,9 @@ fn subgroups(document: &Document) -> Table {
         }
     }
     // Labels together, attributes and groups in their order within.
-    let place = |row: &[Cell]| document.evaluation.labels.iter().position(|l| matches!(&row[0], Cell::Text(t) if *t == l.label));
+    let place = |row: &[Cell]| {
+        document.evaluation.labels.iter().position(|l| matches!(&row[0], Cell::Text(t) if *t == l.label))
+    };
     rows.sort_by_key(|row| place(row));
     Table {
         name: "subgroups",
@@ -360,7 +362,12 @@ fn checklist(list: &Checklist) -> Table {
     Table {
         name: list.key,
         title: list.name,
-        columns: vec![text("item", "Item"), text("topic", "Topic"), text("answered_by", "Answered by"), text("where", "Where")],
+        columns: vec![
+            text("item", "Item"),
+            text("topic", "Topic"),
+            text("answered_by", "Answered by"),
+            text("where", "Where"),
+        ],
         rows: rows.collect(),
     }
 }

@@ -170,7 +170,9 @@ fn recompute(report: &Value, folder: &RunFolder, findings: &mut Findings) -> Res
             "whether {theirs} and this {ours} define everything alike: a difference below may come from there"
         ));
     }
-    let whole = |key: &str| report["choices"][key].as_u64().ok_or_else(|| Error::new(format!("no whole number `{key}`")).at("choices"));
+    let whole = |key: &str| {
+        report["choices"][key].as_u64().ok_or_else(|| Error::new(format!("no whole number `{key}`")).at("choices"))
+    };
     let choices = Choices { bootstrap: whole("bootstrap")? as usize, seed: whole("seed")? };
     if choices.bootstrap > MOST_REPLICATES {
         return Err(Error::new(format!("more than {MOST_REPLICATES} replicates")).at("choices"));
@@ -180,7 +182,9 @@ fn recompute(report: &Value, folder: &RunFolder, findings: &mut Findings) -> Res
     findings.off.extend(material.unlike_run(folder)?);
     findings.off.extend(unlike_manifest(folder)?);
     if findings.off.len() == before {
-        findings.checked.push("run: manifest, predictions and evaluation are those that run.toml and each other name".into());
+        findings
+            .checked
+            .push("run: manifest, predictions and evaluation are those that run.toml and each other name".into());
     }
     let again = bundle::make(folder, &mut material)?;
     let mut compared = Compared::default();
@@ -188,8 +192,13 @@ fn recompute(report: &Value, folder: &RunFolder, findings: &mut Findings) -> Res
     compared.values("", &ours, report, &again.parts);
     let different = compared.different.len();
     if different == 0 {
-        findings.checked.push(format!("numbers: {} computed again from the predictions, all equal to the last digit", compared.numbers));
-        findings.checked.push(format!("pages: {} tables, plots and pages drawn again, all the same bytes", again.parts.len()));
+        findings.checked.push(format!(
+            "numbers: {} computed again from the predictions, all equal to the last digit",
+            compared.numbers
+        ));
+        findings
+            .checked
+            .push(format!("pages: {} tables, plots and pages drawn again, all the same bytes", again.parts.len()));
     } else {
         findings.off.extend(compared.different.into_iter().take(TOLD).map(|d| format!("report.json, {d}")));
         if different > TOLD {
@@ -254,7 +263,11 @@ impl Compared {
             (Value::Object(a), Value::Object(b)) => {
                 let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
                 for key in keys {
-                    let inner = if place.is_empty() { key.escape_debug().to_string() } else { format!("{place}.{}", key.escape_debug()) };
+                    let inner = if place.is_empty() {
+                        key.escape_debug().to_string()
+                    } else {
+                        format!("{place}.{}", key.escape_debug())
+                    };
                     match (a.get(key), b.get(key)) {
                         // The files as they lie there have been compared already.
                         (Some(_), Some(_)) if place == "files" && !drawn.contains_key(key) => {}
@@ -270,7 +283,9 @@ impl Compared {
             (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
                 for (i, (a, b)) in a.iter().zip(b).enumerate() {
                     // A label's or an attribute's name says more than its number.
-                    let named = ["label", "attribute", "rule", "value", "image", "number"].iter().find_map(|key| a[*key].as_str());
+                    let named = ["label", "attribute", "rule", "value", "image", "number"]
+                        .iter()
+                        .find_map(|key| a[*key].as_str());
                     let index = named.map_or(i.to_string(), |name| name.escape_debug().to_string());
                     self.values(&format!("{place}[{index}]"), a, b, drawn);
                 }
