@@ -84,6 +84,12 @@ fn permissions() -> std::fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o666)
 }
 
+/// `text` as a part of a file's name: lower-case letters, digits and `-` only, at most 40 of them.
+pub fn plain_name(text: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    text.chars().map(plain).take(40).collect::<String>().trim_matches('-').to_owned()
+}
+
 /// SHA-256 of `bytes`, in lower-case hex.
 pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
@@ -122,6 +128,7 @@ mod tests {
         assert_eq!(sha256_of(&path).unwrap(), sha256(b"two"));
         assert_eq!(sha256(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert!(write(&folder.path().join("no/such/a.txt"), b"").is_err());
+        assert_eq!(plain_name("../Pleural Thickening\n"), "pleural-thickening");
         std::fs::write(folder.path().join(".roentgen-x1"), b"half").unwrap();
         remove_unfinished(folder.path()).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);

@@ -16,6 +16,8 @@ mod models;
 mod predictions;
 mod real;
 mod report;
+mod report_browser;
+mod report_openssh;
 mod score;
 mod shards;
 mod support;

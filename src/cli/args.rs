@@ -202,17 +202,30 @@ pub struct Predict {
     /// Pictures, or folders of pictures
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// Also draw where the model looked, for every label with a probability of 0.5 or more, into the folder of --out
+    /// Also draw where the model looked, for every finding of that report
     #[arg(long, value_name = "METHOD", value_enum, requires = "out")]
     pub explain: Option<Method>,
-    /// Where the pictures of --explain go
-    #[arg(long, value_name = "DIR", requires = "explain")]
-    pub out: Option<PathBuf>,
     /// What to print
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+    /// Put the probabilities through the maps that `calibrate --save` wrote
+    #[arg(long, value_name = "TOML")]
+    pub calibration: Option<PathBuf>,
+    /// Write clinical_report.csv, one row a picture, into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// A probability from here on is a finding in that report; for all labels or for one; may be given several times
+    #[arg(long = "threshold", value_name = "[LABEL=]T", value_parser = threshold, requires = "out")]
+    pub thresholds: Vec<Threshold>,
     #[command(flatten)]
     pub machine: Machine,
+}
+
+/// A threshold of one label, or of all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Threshold {
+    pub label: Option<String>,
+    pub value: f64,
 }
 
 #[derive(Args)]
@@ -712,6 +725,13 @@ fn probability(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|p| (0.0..=1.0).contains(p)).ok_or_else(|| "not a number from 0 to 1".into())
 }
 
+fn threshold(text: &str) -> Result<Threshold, String> {
+    let (label, value) = text.rsplit_once('=').map_or((None, text), |(label, value)| (Some(label.to_owned()), value));
+    let value =
+        value.parse().ok().filter(|t| (0.0..=1.0).contains(t)).ok_or("not a probability, or LABEL=probability")?;
+    Ok(Threshold { label, value })
+}
+
 fn prevalence(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|p| *p > 0.0 && *p < 1.0).ok_or_else(|| "not a number between 0 and 1".into())
 }
@@ -747,6 +767,13 @@ mod tests {
         assert_eq!(rule("sensitivity=0.95"), Ok(Rule::Sensitivity(0.95)));
         assert_eq!(rule("f1"), Ok(Rule::F1));
         assert!(rule("sensitivity=95").is_err() && rule("cost=0").is_err() && rule("youden=1").is_err());
+    }
+
+    #[test]
+    fn thresholds() {
+        assert_eq!(threshold("0.25"), Ok(Threshold { label: None, value: 0.25 }));
+        assert_eq!(threshold("a=b=1"), Ok(Threshold { label: Some("a=b".into()), value: 1.0 }));
+        assert!(threshold("1.5").is_err() && threshold("Mass=").is_err() && threshold("nan").is_err());
     }
 
     #[test]

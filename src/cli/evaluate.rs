@@ -111,7 +111,7 @@ fn in_text(plan: Plan) -> Result<String> {
 }
 
 /// Reads a calibrator file, which must fit the model.
-fn calibration(path: &Path, model: &ModelCard) -> Result<Calibration> {
+pub fn calibration(path: &Path, model: &ModelCard) -> Result<Calibration> {
     let content = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
     let calibrators = Calibrators::parse(&content).map_err(|e| e.at(path.display()))?;
     calibrators.check_fits(&model.name, &model.labels).map_err(|e| e.at(path.display()))?;

@@ -3,6 +3,7 @@
 mod args;
 mod audit;
 mod calibrate;
+mod clinical;
 mod compare;
 mod datasets;
 mod demo;

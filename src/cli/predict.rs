@@ -8,10 +8,12 @@ use crate::cards::catalogue;
 use crate::cards::model::ModelCard;
 use crate::cli::args::{self, Format};
 use crate::cli::table::{Side, Table};
-use crate::cli::{explain, inputs, machine, note, print};
+use crate::cli::{clinical, evaluate, machine, note, print};
+use crate::data::{self, Sample, Source};
 use crate::error::{Error, Result};
 use crate::inference::engine::{self, Job, Pace};
 use crate::inference::journal::Output;
+use crate::metrics::recalibration::Calibrators;
 use crate::models;
 use crate::predictions::{Label, Predictions};
 
@@ -20,8 +22,9 @@ pub fn run(args: &args::Predict) -> Result<()> {
     let device = machine::device(&args.machine)?;
     let threads = machine::threads(args.machine.threads)?;
     let (card, home) = catalogue::model(&args.model)?;
-    let samples = inputs::pictures(&args.paths)?;
-    let (model, weights) = models::load(&card, &home, &device)?;
+    let maps = args.calibration.as_deref().map(|path| calibrators(path, &card)).transpose()?;
+    let samples = samples(&args.paths)?;
+    let (model, _) = models::load(&card, &home, &device)?;
     let pace = Pace { batch: args.machine.batch, decoders: threads, strict: false };
     let job = Job { model: &model, input: &card.input, samples: &samples, pace };
     let outcomes = engine::run(&job, Vec::new(), &mut |_| Ok(()), &AtomicBool::new(false), &mut |_| {})?;
@@ -40,6 +43,12 @@ pub fn run(args: &args::Predict) -> Result<()> {
             }
         }
     }
+    if let Some(maps) = &maps {
+        maps.apply(&mut predictions)?;
+    }
+    if let Some(out) = &args.out {
+        clinical::write(out, args, &card, &model, &samples, &predictions, maps.as_ref())?;
+    }
     print(&match args.format {
         Format::Text => text(&predictions),
         Format::Csv => csv(&predictions)?,
@@ -52,6 +61,39 @@ pub fn run(args: &args::Predict) -> Result<()> {
         0 => Ok(()),
         failed => Err(Error::new(format!("{failed} of {} pictures could not be read", samples.len()))
             .mend("the notes above name each with its cause")),
+    }
+}
+
+fn calibrators(path: &Path, card: &ModelCard) -> Result<Calibrators> {
+    Calibrators::parse(&evaluate::calibration(path, card)?.content)
+}
+
+/// The pictures at `paths`; a folder stands for all pictures below it. The id is the path as given.
+fn samples(paths: &[PathBuf]) -> Result<Vec<Sample>> {
+    let mut samples = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let card = DatasetCard::from_folder(path)?;
+            let found = data::load(&card, Some(path), None)?.samples;
+            if found.is_empty() {
+                return Err(Error::new("there is no picture below it").at(path.display()));
+            }
+            samples.extend(found.into_iter().map(|s| Sample { id: path.join(s.id).display().to_string(), ..s }));
+        } else {
+            samples.push(single(path));
+        }
+    }
+    Ok(samples)
+}
+
+fn single(path: &Path) -> Sample {
+    Sample {
+        id: path.display().to_string(),
+        patient: None,
+        study: None,
+        attributes: Vec::new(),
+        truths: Vec::new(),
+        source: Source::File(path.to_owned()),
     }
 }
 

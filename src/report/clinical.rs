@@ -10,8 +10,8 @@ pub struct Row {
     pub image: String,
     /// One for each label.
     pub probabilities: Vec<f64>,
-    /// Overlays of the findings, by label number.
-    pub overlays: Vec<(usize, String)>,
+    /// Overlays of the findings.
+    pub overlays: Vec<String>,
 }
 
 /// What holds for all images.
@@ -51,8 +51,11 @@ pub fn to_csv(rows: &[Row], settings: &Settings) -> Result<Vec<u8>> {
         for (p, threshold) in row.probabilities.iter().zip(&settings.thresholds) {
             record.extend([format!("{p:.4}"), format!("{:.3}", entropy(*p)), threshold.to_string()]);
         }
-        let overlays: Vec<&str> = row.overlays.iter().map(|(_, file)| file.as_str()).collect();
-        record.extend([escape::cell(&calibrated), escape::cell(&overlays.join("; ")), "research use only".to_owned()]);
+        record.extend([
+            escape::cell(&calibrated),
+            escape::cell(&row.overlays.join("; ")),
+            "research use only".to_owned(),
+        ]);
         writer.write_record(&record).map_err(|e| fault(e.to_string()))?;
     }
     writer.into_inner().map_err(|e| fault(e.to_string()))
@@ -81,10 +84,8 @@ mod tests {
         let labels = ["Mass".to_owned(), "Effusion".to_owned()];
         let settings = Settings { labels: &labels, thresholds: vec![0.5, 0.25], calibrated: vec![false, true] };
         let row = |image: &str, p: [f64; 2], overlays| Row { image: image.into(), probabilities: p.into(), overlays };
-        let rows = [
-            row("=a.png", [0.5, 0.75], vec![(1, "overlays/a--effusion.png".into())]),
-            row("b.png", [0.0, 0.2], vec![]),
-        ];
+        let rows =
+            [row("=a.png", [0.5, 0.75], vec!["overlays/a--effusion.png".into()]), row("b.png", [0.0, 0.2], vec![])];
         assert_eq!(
             String::from_utf8(to_csv(&rows, &settings).unwrap()).unwrap(),
             "image,findings,p_Mass,uncertainty_Mass,threshold_Mass,p_Effusion,uncertainty_Effusion,threshold_Effusion,\

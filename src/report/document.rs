@@ -135,6 +135,8 @@ impl Material {
                 .at(folder.path().display())
                 .mend("finish it with `evaluate --resume`"));
         }
+        // Without a bootstrap there is no seed, so that nothing in the report is without a meaning.
+        let choices = if choices.bootstrap == 0 { Choices::default() } else { choices };
         let description = Description::read(folder)?;
         let predictions = read_predictions(folder, &description.model)?;
         let settings = Settings {

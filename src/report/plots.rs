@@ -3,6 +3,7 @@
 use super::chart::{Axis, Chart, Layer, Pie, Row, Rows, Sign};
 use super::document::Material;
 use super::surface::{COLOURS, Figure};
+use crate::files;
 use crate::metrics::evaluation::{Curves, LabelEvaluation};
 use crate::metrics::roc::RocPoint;
 
@@ -27,7 +28,7 @@ pub fn all(material: &Material) -> Vec<Plot> {
         let Some(curves) = curves else { continue };
         let mut add = |kind: &str, chart: Option<Chart>| {
             plots.extend(chart.map(|chart| Plot {
-                name: format!("{kind}_{:02}_{}", i + 1, plain(&label.label)),
+                name: format!("{kind}_{:02}_{}", i + 1, files::plain_name(&label.label)),
                 label: Some(i),
                 words: format!(
                     "{}: {}",
@@ -45,13 +46,6 @@ pub fn all(material: &Material) -> Vec<Plot> {
     }
     plots.extend(distribution(material));
     plots
-}
-
-/// A label as a part of a file's name.
-fn plain(label: &str) -> String {
-    let plain: String =
-        label.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
-    plain.chars().take(40).collect::<String>().trim_matches('-').to_owned()
 }
 
 fn forest(material: &Material) -> Option<Plot> {
