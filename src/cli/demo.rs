@@ -1,15 +1,28 @@
 //! `roentgen demo`: an evaluation of drawn phantoms with the bundled weights.
 
+use std::path::Path;
+
 use candle_core::Device;
 
-use crate::cards::catalogue;
-use crate::cli::{args, evaluate};
-use crate::data;
+use crate::cards::catalogue::{self, Home};
+use crate::cards::model::ModelCard;
+use crate::cli::explain::Work;
+use crate::cli::{args, evaluate, print};
+use crate::data::{self, Sample};
 use crate::error::{Error, Result};
+use crate::explain::explainer::{Explainer, Method};
+use crate::explain::gradcam::Cam;
+use crate::explain::localization::Draws;
 use crate::inference::engine::Pace;
 use crate::inference::session::Plan;
+use crate::models;
 use crate::predictions::Policy;
 use crate::run::RunFolder;
+
+/// Pictures that are explained.
+const EXPLAINED: usize = 60;
+/// Where: fine enough for findings of a few pixels.
+const LAYER: &str = "features.denseblock2";
 
 /// Carries the verb out.
 pub fn run(args: &args::Demo) -> Result<()> {
@@ -37,5 +50,27 @@ pub fn run(args: &args::Demo) -> Result<()> {
         folder: RunFolder::new(out),
         resume: false,
     };
-    evaluate::carry_out(plan, args.headless)
+    let (samples, card) = (plan.dataset.samples[..EXPLAINED].to_vec(), plan.model.0.clone());
+    let folder = plan.folder.path().join("explain");
+    evaluate::carry_out(plan, args.headless)?;
+    explain(&card, &samples, &folder)
+}
+
+/// Maps of the first pictures, and how well they lie.
+fn explain(card: &ModelCard, samples: &[Sample], folder: &Path) -> Result<()> {
+    let (model, weights) = models::load(card, &Home::Bundled, &Device::Cpu)?;
+    let work = Work {
+        explainer: Explainer::new(&model, card, Method::Cam(Cam::HiResCam), Some(LAYER))?,
+        labels: (0..card.labels.len()).collect(),
+        only_positive: true,
+        thresholds: vec![0.5; card.labels.len()],
+        out: Some(folder),
+        raw: false,
+        boxes: None,
+        randomized: &[],
+        trials: 0,
+        seed: 0,
+    };
+    let found = work.carry_out(samples, &weights, Draws { replicates: 2000, seed: 0 })?;
+    print(&format!("\n{}", found.text()))
 }

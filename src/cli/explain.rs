@@ -12,7 +12,7 @@ use crate::cli::args::{self, Format};
 use crate::cli::explain_output::{Found, Row};
 use crate::cli::{inputs, machine, note, print, progress};
 use crate::data::regions::Regions;
-use crate::data::{self, Sample, Source, phantom};
+use crate::data::{Sample, Source, phantom};
 use crate::error::{Error, Result};
 use crate::explain::canvas::Canvas;
 use crate::explain::explainer::{Explainer, Method};
@@ -71,7 +71,7 @@ struct Explained {
 pub fn run(args: &args::Explain) -> Result<()> {
     machine::threads(args.threads)?;
     let (card, home) = catalogue::model(&args.model)?;
-    let samples = samples(args)?;
+    let samples = inputs::dataset(&args.paths, &args.pictures)?.samples;
     let (model, weights) = models::load(&card, &home, &candle_core::Device::Cpu)?;
     let explainer = Explainer::new(&model, &card, method(args.method, settings(args)), args.layer.as_deref())?;
     let boxes = args.boxes.as_deref().map(Regions::read).transpose()?;
@@ -158,20 +158,6 @@ pub fn positives(
         seed: 0,
     };
     work.carry_out(samples, weights, Draws { replicates: 2000, seed: 0 })
-}
-
-fn samples(args: &args::Explain) -> Result<Vec<Sample>> {
-    let mut samples = match &args.data {
-        None => inputs::pictures(&args.paths)?,
-        Some(data) => {
-            let card = catalogue::dataset(data)?;
-            let dataset = data::load(&card, args.root.as_deref(), args.split.as_deref())?;
-            dataset.notes.iter().for_each(|n| note(n));
-            dataset.samples
-        }
-    };
-    samples.truncate(args.limit.unwrap_or(usize::MAX));
-    Ok(samples)
 }
 
 /// Numbers of the labels of these names; all when there are none.
@@ -309,6 +295,7 @@ impl Work<'_> {
         let findings = self.findings(sample, size);
         for ((i, label), map) in wanted.iter().enumerate().zip(explanation.maps) {
             let caption = Caption {
+                image: sample.id.clone(),
                 label: card.labels[*label].clone(),
                 probability: probabilities[*label],
                 threshold: self.thresholds[*label],

@@ -7,7 +7,7 @@ use candle_core::Device;
 use crate::cards::catalogue::Home;
 use crate::cards::dataset::DatasetCard;
 use crate::cards::model::ModelCard;
-use crate::data::{Dataset, manifest};
+use crate::data::{Dataset, Sample, manifest};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::inference::engine::{self, Job, Pace, Progress};
@@ -175,14 +175,31 @@ fn finding(card: &ModelCard, dataset: &Dataset, outcomes: Vec<Outcome>) -> Resul
             }
         }
     }
-    let labels = card.labels.iter().zip(logits.into_iter().zip(scores)).map(|(name, (logits, scores))| {
+    let predictions = table(card, dataset, &read, Some(logits), scores);
+    let mut manifest = Vec::new();
+    manifest::write(&mut manifest, dataset, &hashes)?;
+    Ok(Finding { predictions, failures, manifest })
+}
+
+/// The predictions table of the samples in `read`: per label of the model its logits, where they are known, and its
+/// scores, a value a sample. What the dataset says of them comes from `dataset`; a label that it lacks has no truths.
+pub fn table(
+    card: &ModelCard,
+    dataset: &Dataset,
+    read: &[&Sample],
+    logits: Option<Vec<Vec<f64>>>,
+    scores: Vec<Vec<f64>>,
+) -> Predictions {
+    let mut logits = logits.map(Vec::into_iter);
+    let labels = card.labels.iter().zip(scores).map(|(name, scores)| {
         let truths = labels::find(&dataset.labels, name).map(|i| read.iter().map(|s| s.truths[i]).collect());
-        predictions::Label { name: name.clone(), truths, logits: Some(logits), scores: Some(scores) }
+        let logits = logits.as_mut().and_then(Iterator::next);
+        predictions::Label { name: name.clone(), truths, logits, scores: Some(scores) }
     });
-    let known = |of: fn(&crate::data::Sample) -> &Option<String>| -> Option<Vec<String>> {
+    let known = |of: fn(&Sample) -> &Option<String>| -> Option<Vec<String>> {
         read.iter().map(|s| of(s).clone()).collect::<Option<Vec<_>>>().filter(|_| !read.is_empty())
     };
-    let predictions = Predictions {
+    Predictions {
         images: read.iter().map(|s| s.id.clone()).collect(),
         patients: known(|s| &s.patient),
         studies: known(|s| &s.study),
@@ -196,10 +213,7 @@ fn finding(card: &ModelCard, dataset: &Dataset, outcomes: Vec<Outcome>) -> Resul
             })
             .collect(),
         labels: labels.collect(),
-    };
-    let mut manifest = Vec::new();
-    manifest::write(&mut manifest, dataset, &hashes)?;
-    Ok(Finding { predictions, failures, manifest })
+    }
 }
 
 /// Everything about the samples that decides a run's outcome, apart from the pictures.
