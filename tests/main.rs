@@ -7,6 +7,7 @@ mod compare;
 mod datasets;
 mod demo;
 mod evaluate;
+mod explain;
 mod explain_goldens;
 mod formula;
 mod imaging;

@@ -200,8 +200,23 @@ pub struct Predict {
     #[arg(long, value_name = "CARD")]
     pub model: String,
     /// Pictures, or folders of pictures
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(value_name = "PATH", required_unless_present = "data", conflicts_with = "data")]
     pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub pictures: Pictures,
+    /// Also how sure the model is: columns `entropy` and `mutual_information`, in nats, and the mean probabilities of
+    /// slightly moved pictures (tta), or of draws of the head's dropped units
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub uncertainty: Option<Uncertainty>,
+    /// Draws of dropped units
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = positive)]
+    pub samples: usize,
+    /// Seed of these draws
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// Another model of the same labels, whose probabilities are averaged with the first's; may be given several times
+    #[arg(long, value_name = "CARD")]
+    pub ensemble: Vec<String>,
     /// Also draw where the model looked, for every finding of that report
     #[arg(long, value_name = "METHOD", value_enum, requires = "out")]
     pub explain: Option<Method>,
@@ -228,14 +243,9 @@ pub struct Threshold {
     pub value: f64,
 }
 
+/// The pictures of a dataset, in place of paths.
 #[derive(Args)]
-pub struct Explain {
-    /// Model: a bundled card's name or the path of a card
-    #[arg(long, value_name = "CARD")]
-    pub model: String,
-    /// Pictures, or folders of pictures
-    #[arg(value_name = "PATH", required_unless_present = "data", conflicts_with = "data")]
-    pub paths: Vec<PathBuf>,
+pub struct Pictures {
     /// The pictures of a dataset: a bundled card's name, the path of a card, or a folder
     #[arg(long, value_name = "CARD|DIR")]
     pub data: Option<String>,
@@ -248,6 +258,24 @@ pub struct Explain {
     /// Only the first N pictures
     #[arg(long, value_name = "N", value_parser = positive)]
     pub limit: Option<usize>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Uncertainty {
+    Tta,
+    McDropout,
+}
+
+#[derive(Args)]
+pub struct Explain {
+    /// Model: a bundled card's name or the path of a card
+    #[arg(long, value_name = "CARD")]
+    pub model: String,
+    /// Pictures, or folders of pictures
+    #[arg(value_name = "PATH", required_unless_present = "data", conflicts_with = "data")]
+    pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub pictures: Pictures,
     /// How maps are made
     #[arg(long, value_enum, default_value_t = Method::Gradcam)]
     pub method: Method,
@@ -367,6 +395,9 @@ pub struct Score {
     /// List which metric, average, label policy and threshold rule gives this printed number
     #[arg(long = "match", value_name = "NUMBER")]
     pub printed: Option<Printed>,
+    /// Errors among the images that are kept when those with the highest value of this column are left to a person
+    #[arg(long, value_name = "COLUMN", num_args = 0..=1, default_missing_value = "entropy")]
+    pub risk_coverage: Option<String>,
     /// Put the curves into the JSON, point by point
     #[arg(long)]
     pub curves: bool,

@@ -94,6 +94,7 @@ fn overlaid(explainer: &Explainer, sample: &Sample, label: usize, example: &Exam
     let size = (picture.width, picture.height);
     let explanation = explainer.explain(&explainer.input(&picture)?, size, &[label])?;
     let caption = Caption {
+        image: example.image.clone(),
         label: example.label.clone(),
         probability: example.probability,
         threshold: example.threshold,

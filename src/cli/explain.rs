@@ -12,7 +12,7 @@ use crate::cli::args::{self, Format};
 use crate::cli::explain_output::{Found, Row};
 use crate::cli::{inputs, machine, note, print, progress};
 use crate::data::regions::Regions;
-use crate::data::{self, Sample, Source, phantom};
+use crate::data::{Sample, Source, phantom};
 use crate::error::{Error, Result};
 use crate::explain::canvas::Canvas;
 use crate::explain::explainer::{Explainer, Method};
@@ -71,7 +71,7 @@ struct Explained {
 pub fn run(args: &args::Explain) -> Result<()> {
     machine::threads(args.threads)?;
     let (card, home) = catalogue::model(&args.model)?;
-    let samples = samples(args)?;
+    let samples = inputs::dataset(&args.paths, &args.pictures)?.samples;
     let (model, weights) = models::load(&card, &home, &candle_core::Device::Cpu)?;
     let explainer = Explainer::new(&model, &card, method(args.method, settings(args)), args.layer.as_deref())?;
     let boxes = args.boxes.as_deref().map(Regions::read).transpose()?;
@@ -113,7 +113,7 @@ pub fn run(args: &args::Explain) -> Result<()> {
 }
 
 /// The method of this name; the integral is made as `settings` say.
-fn method(name: args::Method, settings: Settings) -> Method {
+pub fn method(name: args::Method, settings: Settings) -> Method {
     match name {
         args::Method::Gradcam => Method::Cam(Cam::GradCam),
         args::Method::GradcamPlusPlus => Method::Cam(Cam::GradCamPlusPlus),
@@ -136,42 +136,6 @@ fn settings(args: &args::Explain) -> Settings {
             args::Baseline::Mean => ig::Baseline::Mean,
         },
     }
-}
-
-/// Draws a map for every label of the pictures whose probability is 0.5 or more, into the folder `out`.
-pub fn positives(
-    (model, card, weights): (&Model, &ModelCard, &str),
-    samples: &[Sample],
-    name: args::Method,
-    out: &Path,
-) -> Result<Found> {
-    let work = Work {
-        explainer: Explainer::new(model, card, method(name, Settings::default()), None)?,
-        labels: (0..card.labels.len()).collect(),
-        only_positive: true,
-        thresholds: vec![0.5; card.labels.len()],
-        out: Some(out),
-        raw: false,
-        boxes: None,
-        randomized: &[],
-        trials: 0,
-        seed: 0,
-    };
-    work.carry_out(samples, weights, Draws { replicates: 2000, seed: 0 })
-}
-
-fn samples(args: &args::Explain) -> Result<Vec<Sample>> {
-    let mut samples = match &args.data {
-        None => inputs::pictures(&args.paths)?,
-        Some(data) => {
-            let card = catalogue::dataset(data)?;
-            let dataset = data::load(&card, args.root.as_deref(), args.split.as_deref())?;
-            dataset.notes.iter().for_each(|n| note(n));
-            dataset.samples
-        }
-    };
-    samples.truncate(args.limit.unwrap_or(usize::MAX));
-    Ok(samples)
 }
 
 /// Numbers of the labels of these names; all when there are none.
@@ -251,8 +215,14 @@ impl Work<'_> {
                     for (label, map) in &explained.positive {
                         if trials[*label].len() < self.trials {
                             let of = (*label, map);
-                            trials[*label]
-                                .push(Trial::run(&self.explainer, self.randomized, input, *size, of, self.seed)?);
+                            trials[*label].push(Trial::run(
+                                &self.explainer,
+                                self.randomized,
+                                input,
+                                *size,
+                                of,
+                                self.seed,
+                            )?);
                         }
                     }
                 }
@@ -309,6 +279,7 @@ impl Work<'_> {
         let findings = self.findings(sample, size);
         for ((i, label), map) in wanted.iter().enumerate().zip(explanation.maps) {
             let caption = Caption {
+                image: sample.id.clone(),
                 label: card.labels[*label].clone(),
                 probability: probabilities[*label],
                 threshold: self.thresholds[*label],
@@ -356,7 +327,8 @@ impl Work<'_> {
         if self.raw {
             explained.files.push((format!("{name}.npy"), npy::file(map)));
             let highest = over.highest().max(f32::MIN_POSITIVE);
-            let samples: Vec<u16> = over.values.iter().map(|v| (v.max(0.0) / highest * 65535.0).round() as u16).collect();
+            let samples: Vec<u16> =
+                over.values.iter().map(|v| (v.max(0.0) / highest * 65535.0).round() as u16).collect();
             explained.files.push((format!("{name}.map.png"), encode::png_gray16(over.width, over.height, &samples)?));
         }
         Ok(())

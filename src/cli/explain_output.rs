@@ -192,7 +192,9 @@ impl Found {
                 plain(&l.iou.centre),
             ]);
         }
-        format!("{table}95% intervals over patients; IoU at a cut chosen on other patients; centre: a map of the middle\n")
+        format!(
+            "{table}95% intervals over patients; IoU at a cut chosen on other patients; centre: a map of the middle\n"
+        )
     }
 
     fn tests(&self) -> String {

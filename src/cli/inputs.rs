@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cards::catalogue;
 use crate::cards::dataset::DatasetCard;
 use crate::cli::{args, note};
-use crate::data::{self, Sample, Source};
+use crate::data::{self, Dataset, Sample, Source};
 use crate::error::{Error, Result};
 use crate::predictions::{self, Aggregate, Predictions};
 use crate::run::RunFolder;
@@ -52,8 +53,28 @@ pub fn aggregate(args: &args::Selection) -> Aggregate {
     }
 }
 
+/// The pictures at `paths`, or those of a dataset in their place, with the names of its labels and attributes.
+pub fn dataset(paths: &[PathBuf], pictures: &args::Pictures) -> Result<Dataset> {
+    let mut dataset = match &pictures.data {
+        None => Dataset {
+            name: "pictures".into(),
+            labels: Vec::new(),
+            attributes: Vec::new(),
+            samples: of_paths(paths)?,
+            notes: Vec::new(),
+        },
+        Some(data) => {
+            let card = catalogue::dataset(data)?;
+            data::load(&card, pictures.root.as_deref(), pictures.split.as_deref())?
+        }
+    };
+    dataset.notes.iter().for_each(|n| note(n));
+    dataset.samples.truncate(pictures.limit.unwrap_or(usize::MAX));
+    Ok(dataset)
+}
+
 /// The pictures at `paths`; a folder stands for all pictures below it. The id is the path as given.
-pub fn pictures(paths: &[PathBuf]) -> Result<Vec<Sample>> {
+fn of_paths(paths: &[PathBuf]) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for path in paths {
         if path.is_dir() {

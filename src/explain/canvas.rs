@@ -68,24 +68,30 @@ impl Canvas {
         }
     }
 
-    /// Draws `other`, scaled to fit into `width` x `height` pixels with its upper left corner at (`x`, `y`): means over
-    /// the pixels that one of the result covers.
-    pub fn shrunk(&mut self, other: &Self, (x, y): (usize, usize), (width, height): (usize, usize)) {
-        if other.width * other.height == 0 {
-            return;
-        }
-        let scale = (width as f64 / other.width as f64).min(height as f64 / other.height as f64).min(1.0);
-        let side = |n: usize| ((n as f64 * scale) as usize).max(1);
-        let (across, down) = (side(other.width), side(other.height));
-        let part = |i: usize, n: usize, from: usize| i * from / n..((i + 1) * from / n).max(i * from / n + 1);
-        for (row, column) in (0..down).flat_map(|row| (0..across).map(move |column| (row, column))) {
-            let (rows, columns) = (part(row, down, other.height), part(column, across, other.width));
-            let count = (rows.len() * columns.len()) as u32;
+    /// The canvas made smaller, where it is larger than `size` (width, height), keeping its shape: means over the pixels
+    /// that one of the result covers.
+    pub fn within(&self, size: (usize, usize)) -> Self {
+        let scale = (size.0 as f64 / self.width as f64).min(size.1 as f64 / self.height as f64).min(1.0);
+        let side = |n: usize| ((n as f64 * scale) as usize).clamp(1, n.max(1));
+        let mut small = Self::new(side(self.width), side(self.height));
+        let part = |i: usize, n: usize, from: usize| i * from / n..((i + 1) * from / n);
+        let (width, height) = (small.width, small.height);
+        for (row, column) in (0..height).flat_map(|row| (0..width).map(move |column| (row, column))) {
+            let (rows, columns) = (part(row, height, self.height), part(column, width, self.width));
+            let count = (rows.len() * columns.len()).max(1) as u32;
             let mut sums = [0u32; 3];
-            for at in rows.flat_map(|r| columns.clone().map(move |c| 3 * (r * other.width + c))) {
-                (0..3).for_each(|i| sums[i] += u32::from(other.rgb[at + i]));
+            for at in rows.flat_map(|r| columns.clone().map(move |c| 3 * (r * self.width + c))) {
+                (0..3).for_each(|i| sums[i] += u32::from(self.rgb[at + i]));
             }
-            self.set(x + column, y + row, sums.map(|sum| ((sum + count / 2) / count) as u8));
+            small.set(column, row, sums.map(|sum| ((sum + count / 2) / count) as u8));
+        }
+        small
+    }
+
+    /// Puts `other` down with its upper left corner at (`x`, `y`), cut off at the edge of the canvas.
+    pub fn put(&mut self, other: &Self, (x, y): (usize, usize)) {
+        for (i, pixel) in other.rgb.as_chunks::<3>().0.iter().enumerate() {
+            self.set(x + i % other.width, y + i / other.width, *pixel);
         }
     }
 }
@@ -108,7 +114,8 @@ mod tests {
     fn shrinking_takes_means() {
         let picture = Canvas { width: 4, height: 2, rgb: (0..8u8).flat_map(|i| [i * 10; 3]).collect() };
         let mut canvas = Canvas::new(3, 2);
-        canvas.shrunk(&picture, (1, 1), (2, 2));
+        canvas.put(&picture.within((2, 2)), (1, 1));
+        assert_eq!(picture.within((9, 9)), picture);
         assert_eq!(canvas.rgb[9..], [0, 0, 0, 25, 25, 25, 45, 45, 45]);
     }
 }

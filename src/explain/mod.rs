@@ -14,6 +14,7 @@ mod perturb;
 pub mod randomization;
 pub mod region;
 pub mod trust;
+pub mod uncertainty;
 
 /// The file that `roentgen explain --out DIR` writes besides pictures: everything that it found, as JSON.
 pub const FILE: &str = "explanations.json";

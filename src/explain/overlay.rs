@@ -8,6 +8,8 @@ use crate::imaging::decode::{Picture, Pixels};
 /// What is written below a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Caption {
+    /// The picture's name.
+    pub image: String,
     /// The label that is explained.
     pub label: String,
     /// Its probability.
@@ -30,8 +32,9 @@ const LETTERS: usize = 28;
 /// Pictures on a row of a contact sheet, and rows.
 const SHEET: (usize, usize) = (5, 4);
 
-/// Columns and rows of a picture on it.
-const CELL: (usize, usize) = (256, 320);
+/// Columns and rows of a picture on it at most, and what is between two.
+const CELL: (usize, usize) = (256, 352);
+const GAP: usize = 8;
 
 /// The picture at its own resolution with the map's positive part over it, and below it the caption and the scale of
 /// colours, from 0 to the map's highest value in units of the logit.
@@ -39,7 +42,7 @@ pub fn overlay(picture: &Picture, placed: Placed, caption: &Caption) -> Canvas {
     let (width, height) = (picture.width, picture.height);
     let size = if width >= 40 * Size::Large.letter() { Size::Large } else { Size::Small };
     let (line, margin) = (size.line(), size.line() / 4);
-    let mut canvas = Canvas::new(width.max(LETTERS * size.letter()), height + 4 * line + 2 * margin);
+    let mut canvas = Canvas::new(width.max(LETTERS * size.letter()), height + 5 * line + 2 * margin);
     let highest = placed.map.highest();
     for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
         let gray = level(picture, y * width + x);
@@ -47,7 +50,7 @@ pub fn overlay(picture: &Picture, placed: Placed, caption: &Caption) -> Canvas {
         let mixed = |v: f32| colours::blend(gray, colours::turbo(v), OPACITY * v.sqrt());
         canvas.set(x, y, value.map_or(gray, mixed));
     }
-    let Caption { label, probability, threshold, method } = caption;
+    let Caption { image, label, probability, threshold, method } = caption;
     let sign = if probability >= threshold { ">=" } else { "<" };
     let below = height + margin;
     canvas.text(margin, below, size, label);
@@ -64,19 +67,26 @@ pub fn overlay(picture: &Picture, placed: Placed, caption: &Caption) -> Canvas {
         canvas.text(margin, below + 2 * line, size, EMPTY);
     }
     canvas.text(margin, below + 3 * line, size, method);
+    // The end of a long name tells more than its start.
+    let fits = (canvas.width - margin) / size.letter();
+    let skipped = image.chars().count().saturating_sub(fits);
+    canvas.text(margin, below + 4 * line, size, &image.chars().skip(skipped).collect::<String>());
     canvas
 }
 
-/// Sheets with the canvases, in their order, smaller, as many on each as fit.
-pub fn sheets(canvases: &[Canvas]) -> Vec<Canvas> {
+/// Sheets with thumbnails, in their order, as many on each as fit.
+pub fn sheets(thumbnails: &[Canvas]) -> Vec<Canvas> {
     let (across, down) = SHEET;
-    canvases
+    thumbnails
         .chunks(across * down)
         .map(|part| {
-            let rows = part.len().div_ceil(across);
-            let mut sheet = Canvas::new(across.min(part.len()) * CELL.0, rows * CELL.1);
+            let most = |of: fn(&Canvas) -> usize| part.iter().map(of).max().unwrap_or(0);
+            let (width, height) = (most(|c| c.width), most(|c| c.height));
+            let (columns, rows) = (across.min(part.len()), part.len().div_ceil(across));
+            let mut sheet = Canvas::new(columns * (width + GAP), rows * (height + GAP));
             for (i, canvas) in part.iter().enumerate() {
-                sheet.shrunk(canvas, (i % across * CELL.0 + 4, i / across * CELL.1 + 4), (CELL.0 - 8, CELL.1 - 8));
+                let corner = (i % across * (width + GAP) + GAP / 2, i / across * (height + GAP) + GAP / 2);
+                sheet.put(canvas, corner);
             }
             sheet
         })
@@ -85,9 +95,7 @@ pub fn sheets(canvases: &[Canvas]) -> Vec<Canvas> {
 
 /// The canvas as small as it is on a sheet.
 pub fn thumbnail(canvas: &Canvas) -> Canvas {
-    let mut small = Canvas::new(CELL.0 - 8, CELL.1 - 8);
-    small.shrunk(canvas, (0, 0), (CELL.0 - 8, CELL.1 - 8));
-    small
+    canvas.within(CELL)
 }
 
 /// A number in at most seven letters.
@@ -115,15 +123,20 @@ mod tests {
         let picture = Picture { width: 300, height: 2, pixels: Pixels::Gray(vec![100; 600]), range: [0.0, 255.0] };
         let map = Map { width: values.len(), height: 1, values };
         let placed = Placed { map: &map, region: Region::whole(300, 2) };
-        let caption =
-            Caption { label: "Effusion".into(), probability: 0.87, threshold: 0.5, method: "gradcam relu".into() };
+        let caption = Caption {
+            image: "a.png".into(),
+            label: "Effusion".into(),
+            probability: 0.87,
+            threshold: 0.5,
+            method: "gradcam relu".into(),
+        };
         overlay(&picture, placed, &caption)
     }
 
     #[test]
     fn colours_only_where_something_speaks_for_the_label() {
         let canvas = draw(vec![-1.0, 2.0]);
-        assert_eq!((canvas.width, canvas.height), (300, 2 + 4 * 16 + 8));
+        assert_eq!((canvas.width, canvas.height), (300, 2 + 5 * 16 + 8));
         assert_eq!(canvas.rgb[..3], [100; 3]);
         assert_eq!(canvas.rgb[3 * 299..3 * 300], colours::blend([100; 3], colours::turbo(1.0), OPACITY));
         let empty = draw(vec![-1.0, 0.0]);
@@ -134,7 +147,7 @@ mod tests {
     #[test]
     fn a_sheet_holds_twenty() {
         let sizes: Vec<_> = sheets(&vec![Canvas::new(10, 10); 23]).iter().map(|s| (s.width, s.height)).collect();
-        assert_eq!(sizes, [(1280, 1280), (768, 320)]);
+        assert_eq!(sizes, [(90, 72), (54, 18)]);
         assert_eq!(short(12.3456), "12.346");
         assert_eq!(short(1e-9), "1.0e-9");
     }

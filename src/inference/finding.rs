@@ -51,24 +51,7 @@ impl Finding {
                 }
             }
         }
-        let labels = card.labels.iter().zip(logits.into_iter().zip(scores)).map(|(name, (logits, scores))| {
-            let truths = labels::find(&manifest.labels, name).map(|i| read.iter().map(|row| row.truths[i]).collect());
-            predictions::Label { name: name.clone(), truths, logits: Some(logits), scores: Some(scores) }
-        });
-        let known = |of: fn(&Row) -> &Option<String>| -> Option<Vec<String>> {
-            read.iter().map(|row| of(row).clone()).collect::<Option<Vec<_>>>().filter(|_| !read.is_empty())
-        };
-        let attributes = manifest.attributes.iter().enumerate().map(|(i, name)| predictions::Attribute {
-            name: name.clone(),
-            values: read.iter().map(|row| row.attributes[i].clone()).collect(),
-        });
-        let predictions = Predictions {
-            images: read.iter().map(|row| row.image.clone()).collect(),
-            patients: known(|row| &row.patient),
-            studies: known(|row| &row.study),
-            attributes: attributes.collect(),
-            labels: labels.collect(),
-        };
+        let predictions = table(card, &manifest, &read, Some(logits), scores);
         Ok(Self { predictions, failures, manifest })
     }
 
@@ -97,5 +80,36 @@ impl Finding {
         };
         write().map_err(|e| Error::new(e.to_string()).at("failures.csv"))?;
         writer.into_inner().map_err(|e| Error::new(e.to_string()).at("failures.csv"))
+    }
+}
+
+/// The predictions table of the rows in `read`: per label of the model its logits, where they are known, and its scores,
+/// a value a row. A label that the data lack has no truths.
+pub fn table(
+    card: &ModelCard,
+    manifest: &Manifest,
+    read: &[&Row],
+    logits: Option<Vec<Vec<f64>>>,
+    scores: Vec<Vec<f64>>,
+) -> Predictions {
+    let mut logits = logits.map(Vec::into_iter);
+    let labels = card.labels.iter().zip(scores).map(|(name, scores)| {
+        let truths = labels::find(&manifest.labels, name).map(|i| read.iter().map(|row| row.truths[i]).collect());
+        let logits = logits.as_mut().and_then(Iterator::next);
+        predictions::Label { name: name.clone(), truths, logits, scores: Some(scores) }
+    });
+    let known = |of: fn(&Row) -> &Option<String>| -> Option<Vec<String>> {
+        read.iter().map(|row| of(row).clone()).collect::<Option<Vec<_>>>().filter(|_| !read.is_empty())
+    };
+    let attributes = manifest.attributes.iter().enumerate().map(|(i, name)| predictions::Attribute {
+        name: name.clone(),
+        values: read.iter().map(|row| row.attributes[i].clone()).collect(),
+    });
+    Predictions {
+        images: read.iter().map(|row| row.image.clone()).collect(),
+        patients: known(|row| &row.patient),
+        studies: known(|row| &row.study),
+        attributes: attributes.collect(),
+        labels: labels.collect(),
     }
 }

@@ -11,6 +11,8 @@ use crate::ops::{self, Activation, Linear};
 pub(super) struct Head {
     before_pooling: Activation,
     layers: Vec<Linear>,
+    /// Probability of dropping an output of each layer but the last, whose outputs are the logits.
+    dropout: Vec<f64>,
 }
 
 impl Head {
@@ -39,12 +41,33 @@ impl Head {
             dense.push(b.linear(&name, inputs, layer.units, layer.bias, activation)?);
             inputs = layer.units;
         }
-        Ok(Self { before_pooling, layers: dense })
+        let dropout = layers[..layers.len() - 1].iter().map(|layer| layer.dropout).collect();
+        Ok(Self { before_pooling, layers: dense, dropout })
     }
 
     /// `[n, features, h, w]` to what is pooled, of the same shape.
     pub fn maps(&self, features: &Tensor) -> CandleResult<Tensor> {
         self.before_pooling.forward(features)
+    }
+
+    /// Whether any unit is dropped while training.
+    pub fn has_dropout(&self) -> bool {
+        self.dropout.iter().any(|p| *p > 0.0)
+    }
+
+    /// The logits of pooled maps as while training: units are dropped where `uniform` gives less than their probability,
+    /// and the others grow by as much as is missing.
+    pub fn dropped(&self, maps: &Tensor, uniform: &mut dyn FnMut() -> f64) -> CandleResult<Tensor> {
+        let mut x = ops::global_average(maps)?;
+        for (i, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(&x)?;
+            if let Some(p) = self.dropout.get(i).filter(|p| **p > 0.0) {
+                let kept = |_| if uniform() < *p { 0.0 } else { (1.0 / (1.0 - p)) as f32 };
+                let mask: Vec<f32> = (0..x.elem_count()).map(kept).collect();
+                x = (&x * Tensor::from_vec(mask, x.shape(), x.device())?)?;
+            }
+        }
+        Ok(x)
     }
 
     /// Whether the maps that are pooled are not the features themselves.

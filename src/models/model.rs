@@ -46,6 +46,22 @@ impl Model {
         self.run(x, |x| self.features_of(x))
     }
 
+    /// Whether the head drops units while training.
+    pub fn has_dropout(&self) -> bool {
+        self.head.has_dropout()
+    }
+
+    /// `samples` lists of the logits of one image `[1, channels, h, w]`, each with other units of the head dropped, as
+    /// `uniform` (numbers in (0, 1)) decides. The backbone runs once.
+    pub fn dropped(&self, x: &Tensor, samples: usize, uniform: &mut dyn FnMut() -> f64) -> Result<Vec<Vec<f32>>> {
+        if self.check(x)? != 1 {
+            return Err(Error::new("units are dropped for one image at a time"));
+        }
+        let maps = self.head.maps(&self.features(x)?).map_err(fault)?;
+        let mut one = || self.head.dropped(&maps, uniform)?.flatten_all()?.to_vec1::<f32>();
+        (0..samples).map(|_| one().map_err(fault)).collect()
+    }
+
     /// Where the weights are.
     pub fn device(&self) -> &Device {
         &self.device
