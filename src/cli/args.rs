@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::inference::device;
 use crate::metrics::matching::Printed;
 use crate::metrics::operating_point::Rule;
 use crate::predictions::{self, Condition};
@@ -340,21 +341,14 @@ pub enum Unmentioned {
 #[derive(Args)]
 pub struct Machine {
     /// auto, cpu or cuda[:N]
-    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device)]
-    pub device: Device,
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: device::Wanted,
     /// Pictures that go through the device together
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = positive)]
     pub batch: usize,
     /// CPU threads [default: all]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Device {
-    Auto,
-    Cpu,
-    Cuda(usize),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -420,18 +414,6 @@ fn prevalence(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|p| *p > 0.0 && *p < 1.0).ok_or_else(|| "not a number between 0 and 1".into())
 }
 
-fn device(text: &str) -> Result<Device, String> {
-    match text {
-        "auto" => Ok(Device::Auto),
-        "cpu" => Ok(Device::Cpu),
-        "cuda" => Ok(Device::Cuda(0)),
-        _ => match text.strip_prefix("cuda:").and_then(|n| n.parse().ok()) {
-            Some(n) => Ok(Device::Cuda(n)),
-            None => Err("not auto, cpu, cuda or cuda:N".into()),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -447,12 +429,5 @@ mod tests {
         assert_eq!(rule("sensitivity=0.95"), Ok(Rule::Sensitivity(0.95)));
         assert_eq!(rule("f1"), Ok(Rule::F1));
         assert!(rule("sensitivity=95").is_err() && rule("cost=0").is_err() && rule("youden=1").is_err());
-    }
-
-    #[test]
-    fn devices() {
-        assert_eq!(device("cuda:3"), Ok(Device::Cuda(3)));
-        assert_eq!(device("cuda"), Ok(Device::Cuda(0)));
-        assert!(device("cuda:x").is_err() && device("tpu").is_err());
     }
 }

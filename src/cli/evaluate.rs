@@ -26,7 +26,7 @@ use crate::tui::watch::Watch;
 
 /// Carries the verb out.
 pub fn run(args: &args::Evaluate) -> Result<()> {
-    let device = machine::device(&args.machine)?;
+    let device = args.machine.device.open()?;
     let threads = machine::threads(&args.machine)?;
     let (model, model_home) = catalogue::model(&args.model)?;
     let card = catalogue::dataset(&args.data)?;

@@ -20,7 +20,7 @@ use crate::predictions::{Label, Predictions};
 
 /// Carries the verb out. Pictures that cannot be read are told on stderr; that there are any makes it an error.
 pub fn run(args: &args::Predict) -> Result<()> {
-    let device = machine::device(&args.machine)?;
+    let device = args.machine.device.open()?;
     let threads = machine::threads(&args.machine)?;
     let (card, home) = catalogue::model(&args.model)?;
     let samples = samples(&args.paths)?;

@@ -12,13 +12,14 @@ use ratatui::widgets::{Paragraph, Wrap};
 
 use crate::error::{Error, Result};
 use crate::predictions::{self, Predictions};
+use crate::run::RunFolder;
 use crate::tui::analysis::{Analysis, Overview};
 use crate::tui::jobs::News;
 use crate::tui::keymap::{self, Action, Screen};
 use crate::tui::live::Begun;
 use crate::tui::screens::curves::{Curve, CurveScreen};
 use crate::tui::screens::distribution;
-use crate::tui::screens::home::{HomeScreen, Opened};
+use crate::tui::screens::home::HomeScreen;
 use crate::tui::screens::picture::PictureScreen;
 use crate::tui::screens::reliability::ReliabilityScreen;
 use crate::tui::screens::run::RunScreen;
@@ -27,6 +28,7 @@ use crate::tui::screens::threshold::ThresholdScreen;
 use crate::tui::screens::triage::Triage;
 use crate::tui::shared::Shared;
 use crate::tui::theme::Theme;
+use crate::tui::watch::Watch;
 use crate::tui::widgets::popup::{self, Ask, Prompt};
 
 /// The smallest terminal that everything fits into.
@@ -94,8 +96,17 @@ impl App {
     }
 
     /// Opens a run folder or predictions file. The numbers that stand in a run are there at once; its rows are read and
-    /// its numbers computed anew while the first frames are drawn.
+    /// its numbers computed anew while the first frames are drawn. A run that is not finished is watched.
     pub fn open(&mut self, path: &Path) {
+        let folder = RunFolder::new(path);
+        if folder.journal().exists() {
+            self.screen = Screen::Run;
+            let images = self.shared.images.clone();
+            return self
+                .shared
+                .jobs
+                .start(move |_| News::Attached(Watch::attach(folder, images.as_deref()).map(Box::new)));
+        }
         self.screen = Screen::Table;
         match Overview::open(path) {
             Ok(overview) => {
@@ -176,6 +187,8 @@ impl App {
                 self.shared.pin(Some(analysis));
             }
             News::Compared(of, differences) => self.shared.take_differences(&of, differences),
+            News::BrokenDown(of, attribute, found) => self.table.subgroups.hear(&of, attribute, found),
+            News::Attached(Ok(watch)) => self.run.attach(*watch),
             News::Calibrated(question, answer) => self.reliability.hear(&question, answer),
             News::Looked(look) => {
                 if let Some(look) = self.triage.viewer.hear(look) {
@@ -191,7 +204,7 @@ impl App {
             }
             News::Begun(Ok(begun)) => self.start(*begun),
             News::Ended(result) => self.end(result),
-            News::Begun(Err(e)) | News::Pinned(Err(e)) => self.shared.say(e.to_string()),
+            News::Begun(Err(e)) | News::Pinned(Err(e)) | News::Attached(Err(e)) => self.shared.say(e.to_string()),
         }
     }
 
@@ -245,6 +258,10 @@ impl App {
                 let tab = self.tabs.iter().find(|(area, _)| area.contains((column, row).into()));
                 if let Some(&(_, screen)) = tab {
                     self.act(Action::Go(screen));
+                } else if let Some(&(_, i)) =
+                    self.shared.zones.iter().find(|(area, _)| area.contains((column, row).into()))
+                {
+                    self.pick(i);
                 } else if self.screen == Screen::Threshold {
                     self.threshold.click(column, row, &mut self.shared);
                 }
@@ -252,6 +269,15 @@ impl App {
             MouseEventKind::ScrollDown => self.act(Action::Down),
             MouseEventKind::ScrollUp => self.act(Action::Up),
             _ => {}
+        }
+    }
+
+    /// Chooses what was clicked on.
+    fn pick(&mut self, i: usize) {
+        match self.screen {
+            Screen::Triage => self.triage.pick(i),
+            Screen::Home => self.home.pick(i),
+            _ => self.shared.label = i,
         }
     }
 
@@ -299,14 +325,11 @@ impl App {
             Screen::Triage => self.triage.act(action, shared),
             Screen::Picture => self.picture.act(action, shared),
             Screen::Run => self.run.act(action, shared),
-            Screen::Home => match self.home.act(action, shared) {
-                Some(Opened::Run(path)) => self.open(&path),
-                Some(Opened::Watch(watch)) => {
-                    self.run.attach(*watch);
-                    self.screen = Screen::Run;
+            Screen::Home => {
+                if let Some(path) = self.home.act(action, shared) {
+                    self.open(&path);
                 }
-                None => {}
-            },
+            }
         }
     }
 
@@ -330,7 +353,9 @@ impl App {
             }
             Ask::Search | Ask::Condition | Ask::Note => self.triage.answer(ask, text, &mut self.shared),
             Ask::File if !text.is_empty() => self.picture.answer(text),
-            Ask::Model | Ask::Data | Ask::Split | Ask::Images => self.home.answer(ask, text, &mut self.shared),
+            Ask::Model | Ask::Data | Ask::Split | Ask::Device | Ask::Images => {
+                self.home.answer(ask, text, &mut self.shared)
+            }
             Ask::Pin if text.is_empty() => {}
             Ask::Pin => {
                 let path = PathBuf::from(text);
@@ -382,6 +407,7 @@ impl App {
     /// Draws everything.
     pub fn draw(&mut self, frame: &mut Frame) {
         self.shared.picture = None;
+        self.shared.zones.clear();
         let area = frame.area();
         if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
             return self.draw_too_small(frame, area);

@@ -199,6 +199,10 @@ pub enum Action {
     ChooseImages,
     /// Choose the split.
     ChooseSplit,
+    /// Choose the device.
+    ChooseDevice,
+    /// Break labels down by an attribute.
+    Subgroups,
     /// Start an evaluation.
     Start,
     /// Compare with another run.
@@ -250,6 +254,7 @@ const CUTS: Scope = Scope::On(&[Screen::Threshold, Screen::Roc, Screen::Precisio
 const BINS: Scope = Scope::On(&[Screen::Reliability]);
 const TRIAGE: Scope = Scope::On(&[Screen::Triage]);
 const PICTURES: Scope = Scope::On(&[Screen::Triage, Screen::Picture]);
+const ZOOMED: Scope = Scope::On(&[Screen::Triage, Screen::Picture, Screen::Roc, Screen::PrecisionRecall]);
 const RUN: Scope = Scope::On(&[Screen::Run]);
 const HOME: Scope = Scope::On(&[Screen::Home]);
 const LISTS: Scope = Scope::On(&[Screen::Table, Screen::Triage, Screen::Home]);
@@ -259,6 +264,7 @@ pub const KEYS: &[Binding] = &[
     key(&["Left", "h"], Action::Left, "sort by the column before", TABLE),
     key(&["Right", "l"], Action::Right, "sort by the next column", TABLE),
     main(&["r"], Action::Reverse, "turn the order (Left and Right: sort by)", TABLE),
+    main(&["g"], Action::Subgroups, "subgroups", TABLE),
     main(&["o"], Action::Overlay, "one or all labels", CURVES),
     key(&["Left", "h"], Action::Left, "lower threshold", CUTS),
     key(&["Right", "l"], Action::Right, "higher threshold", CUTS),
@@ -271,14 +277,14 @@ pub const KEYS: &[Binding] = &[
     main(&["c"], Action::Specificity, "spec >= x", CUT),
     main(&["f"], Action::BestF1, "best F1", CUT),
     main(&["v"], Action::Prevalence, "prevalence", CUT),
-    main(&["w"], Action::Save, "save", CUT),
+    main(&["w"], Action::Save, "save", PLOTS),
     main(&["b"], Action::Bins, "bins", BINS),
     main(&["e"], Action::Binning, "equal width or count", BINS),
     main(&["c"], Action::Calibrate, "before and after calibration", BINS),
     main(&["f"], Action::Outcome, "FN FP TP TN", TRIAGE),
     main(&["o"], Action::Order, "order", TRIAGE),
     main(&["/"], Action::Search, "search", TRIAGE),
-    key(&["w"], Action::Condition, "condition, as view=PA", TRIAGE),
+    main(&["w"], Action::Condition, "subgroup", TRIAGE),
     main(&["b"], Action::Blind, "blind", TRIAGE),
     key(&["Enter"], Action::Reveal, "reveal this image", TRIAGE),
     key(&["n"], Action::SamePatient, "patient's other images", TRIAGE),
@@ -294,10 +300,10 @@ pub const KEYS: &[Binding] = &[
     key(&["]"], Action::Level, "level", PICTURES),
     key(&["+", "="], Action::ZoomIn, "zoom in", PICTURES),
     key(&["-"], Action::ZoomOut, "zoom out", PICTURES),
-    key(&["A-Left", "A"], Action::PanLeft, "picture to the left", PICTURES),
-    key(&["A-Right", "D"], Action::PanRight, "picture to the right", PICTURES),
-    key(&["A-Up", "W"], Action::PanUp, "picture up", PICTURES),
-    key(&["A-Down", "S"], Action::PanDown, "picture down", PICTURES),
+    key(&["A-Left", "A"], Action::PanLeft, "look to the left", ZOOMED),
+    key(&["A-Right", "D"], Action::PanRight, "look to the right", ZOOMED),
+    key(&["A-Up", "W"], Action::PanUp, "look up", ZOOMED),
+    key(&["A-Down", "S"], Action::PanDown, "look down", ZOOMED),
     main(&["e"], Action::OpenFile, "open a picture", Scope::On(&[Screen::Picture])),
     main(&["Space"], Action::Pause, "pause or go on", RUN),
     main(&["S"], Action::Stop, "stop and keep", RUN),
@@ -305,6 +311,7 @@ pub const KEYS: &[Binding] = &[
     main(&["m"], Action::ChooseModel, "model", HOME),
     main(&["d"], Action::ChooseData, "dataset", HOME),
     main(&["s"], Action::ChooseSplit, "split", HOME),
+    key(&["v"], Action::ChooseDevice, "device", HOME),
     key(&["i"], Action::ChooseImages, "folder of the dataset's files", HOME),
     main(&["e"], Action::Start, "evaluate", HOME),
     key(&["r"], Action::Refresh, "look again", HOME),

@@ -48,6 +48,8 @@ pub struct Shared {
     pub annotations: Annotations,
     /// The picture of this frame, for protocols that print beside it.
     pub picture: Option<(Arc<Raster>, Rect)>,
+    /// Places of this frame that a click chooses, with the number of what stands there.
+    pub zones: Vec<(Rect, usize)>,
     /// The folder of the pictures, where the cards do not say.
     pub images: Option<PathBuf>,
     /// The model that was chosen to look at pictures.
@@ -85,6 +87,7 @@ impl Shared {
             sources: Vec::new(),
             annotations: Annotations::default(),
             picture: None,
+            zones: Vec::new(),
             images: None,
             chosen_model: None,
             message: None,
