@@ -94,7 +94,7 @@ fn run(path: PathBuf) -> Item {
     let mut more = vec![format!("{} on {}, {} images, {}", d.model.name, d.dataset.name, d.images, d.device)];
     let says = if unfinished {
         let split = d.split.map(|s| format!(" --split {s}")).unwrap_or_default();
-        more.push("unfinished: if no process writes it, go on with the command that began it and --resume:".into());
+        more.push("unfinished; if nobody writes it, go on by the command that began it and --resume:".into());
         more.push(format!("  roentgen evaluate --model {} --data {}{split} ...", d.model.name, d.dataset.name));
         "unfinished: Enter watches it"
     } else {
@@ -132,7 +132,7 @@ fn dataset(name: String) -> Item {
         }
     };
     let (says, mut more) = files(&card);
-    more.insert(0, format!("{} ({})", card.labels.join(", "), card.licence));
+    more.insert(0, format!("labels: {} ({})", card.labels.join(", "), card.licence));
     if card.layout != Layout::Phantom {
         more.push(format!("  how to get it: roentgen datasets show {name}"));
         more.push(format!("  check it: roentgen datasets check {name} --root FOLDER"));

@@ -166,7 +166,7 @@ impl HomeScreen {
         let or = |text: &str, none: &str| if text.is_empty() { none.to_owned() } else { text.to_owned() };
         let images = shared.images.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
         let plan = format!(
-            "evaluate (e): model {} | dataset {} | split {} | files {} | device {}",
+            "evaluate (e): model {} | dataset {} | split {} | files {} | device {} (v)",
             or(&self.wish.model, "none yet (m)"),
             or(&self.wish.data, "none yet (d)"),
             or(&self.wish.split, "all (s)"),

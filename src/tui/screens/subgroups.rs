@@ -69,7 +69,7 @@ impl Subgroups {
             Some(Err(e)) => lines.push(Line::raw(e.to_string())),
             Some(Ok(found)) => {
                 let header = format!(
-                    "{:<20} {:>6} {:>5} {:>8}  {:>5}  {:<11}  {:>6}  95% CI",
+                    "{:<14} {:>6} {:>5} {:>8} {:>5} {:<11} {:>6} 95% CI",
                     "group", "n", "pos", "patients", "AUROC", "95% CI", "-rest"
                 );
                 lines.push(Line::styled(header, theme.bold()));
@@ -79,7 +79,7 @@ impl Subgroups {
                             .extend(row(&group.value, of).map(|(text, dim)| {
                                 if dim { Line::styled(text, theme.dim()) } else { Line::raw(text) }
                             })),
-                        None => lines.push(Line::raw(format!("{:<20} has no rows that count", cut(&group.value, 20)))),
+                        None => lines.push(Line::raw(format!("{:<14} has no rows that count", cut(&group.value, 14)))),
                     }
                 }
             }
@@ -96,8 +96,8 @@ fn row(value: &str, of: &LabelOfGroup) -> impl Iterator<Item = (String, bool)> {
     let gap = s.gap.as_ref();
     let ends = gap.and_then(|g| g.ci_low.zip(g.ci_high)).map_or(String::new(), |(l, h)| format!("{l:+.3} to {h:+.3}"));
     let text = format!(
-        "{:<20} {:>6} {:>5} {patients:>8}  {:>5}  {:<11}  {:>6}  {ends}",
-        cut(value, 20),
+        "{:<14} {:>6} {:>5} {patients:>8} {:>5} {:<11} {:>6} {ends}",
+        cut(value, 14),
         s.n,
         s.n_pos,
         number(auroc.map(|e| e.value)),

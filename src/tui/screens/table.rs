@@ -14,9 +14,6 @@ use crate::tui::screens::subgroups::Subgroups;
 use crate::tui::shared::Shared;
 use crate::tui::widgets::text::{cut, interval, number, with_interval};
 
-/// Rows below the table: macro average, heading, operating points, remarks.
-const BELOW: u16 = 9;
-
 /// The panel's state.
 #[derive(Default)]
 pub struct TableScreen {
@@ -130,15 +127,18 @@ impl TableScreen {
 
     /// Draws the panel.
     pub fn draw(&mut self, frame: &mut Frame, area: Rect, shared: &mut Shared) {
-        let [above, below] = Layout::vertical([Constraint::Min(4), Constraint::Length(BELOW)]).areas(area);
+        let details = match &shared.evaluation {
+            Some(evaluation) => details(evaluation, shared),
+            None => vec![Line::raw("evaluating ...")],
+        };
+        let [above, below] =
+            Layout::vertical([Constraint::Min(4), Constraint::Length(details.len() as u16 + 1)]).areas(area);
+        let lines = std::iter::once(Line::raw("")).chain(details).collect::<Vec<_>>();
+        frame.render_widget(Paragraph::new(lines), below);
         if self.subgroups.on() && shared.analysis.is_some() {
             self.subgroups.draw(frame, above, shared);
         } else {
             self.draw_labels(frame, above, shared);
-        }
-        match &shared.evaluation {
-            Some(evaluation) => frame.render_widget(Paragraph::new(details(evaluation, shared)), below),
-            None => frame.render_widget(Paragraph::new("evaluating ..."), below),
         }
     }
 
@@ -220,7 +220,7 @@ fn columns(compared: bool) -> Vec<&'static Column> {
 }
 
 /// The macro average, then the selected label's operating points and remarks.
-fn details<'a>(evaluation: &'a Evaluation, shared: &Shared) -> Vec<Line<'a>> {
+fn details(evaluation: &Evaluation, shared: &Shared) -> Vec<Line<'static>> {
     let theme = &shared.theme;
     let entry = &evaluation.labels[shared.label];
     let mean = &evaluation.macro_average;
@@ -260,6 +260,6 @@ fn details<'a>(evaluation: &'a Evaluation, shared: &Shared) -> Vec<Line<'a>> {
     }
     let warned = entry.auroc.as_ref().and_then(|a| a.warning.as_ref());
     let remarks = [entry.not_evaluable.as_ref(), entry.calibration_refused.as_ref(), warned];
-    lines.extend(remarks.into_iter().flatten().map(|r| Line::styled(r.as_str(), theme.dim())));
+    lines.extend(remarks.into_iter().flatten().map(|r| Line::styled(r.clone(), theme.dim())));
     lines
 }

@@ -242,7 +242,7 @@ impl Triage {
         let name = analysis.label(of.label);
         let mut lines = vec![Line::styled(format!("{name} at {:.4}", of.threshold), theme.bold())];
         let what = match self.blind {
-            true => format!("{} images, blind, in no order", rows.len()),
+            true => format!("{}, blind, in no order", rows.len()),
             false => format!("{} {}, {}", rows.len(), of.outcome.name(), of.order.name()),
         };
         lines.push(Line::styled(what, theme.dim()));
@@ -304,7 +304,7 @@ impl Triage {
             lines.push(Line::styled(who.join(", "), theme.dim()));
         }
         if hidden {
-            lines.push(Line::raw("truth and prediction are hidden; Enter reveals them"));
+            lines.push(Line::raw("hidden; Enter reveals truth and prediction"));
         } else {
             lines.extend(self.probabilities(analysis, row, width, shared));
         }
