@@ -34,6 +34,9 @@ use crate::tui::widgets::popup::{Ask, Prompt};
 /// The smallest terminal that everything fits into.
 pub const SMALLEST: (u16, u16) = (80, 24);
 
+/// What is said to a person who wants a second run.
+const BUSY: &str = "a run of this process is going on: stop it first (S on panel 8)";
+
 /// Something that only the event loop can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
@@ -100,7 +103,13 @@ impl App {
     pub fn open(&mut self, path: &Path) {
         let folder = RunFolder::new(path);
         if folder.journal().exists() {
+            if self.run.running() && self.run.folder().as_deref() != Some(path) {
+                return self.shared.say(BUSY);
+            }
             self.screen = Screen::Run;
+            if self.run.running() {
+                return;
+            }
             let images = self.shared.images.clone();
             return self
                 .shared
@@ -252,6 +261,10 @@ impl App {
 
     /// A click, a drag or the wheel.
     pub fn mouse(&mut self, event: MouseEvent) {
+        // A box lies over what was clicked on.
+        if self.shared.prompt.is_some() || !matches!(self.popup, Popup::None) {
+            return;
+        }
         let (column, row) = (event.column, event.row);
         match event.kind {
             MouseEventKind::Down(MouseButton::Left) | MouseEventKind::Drag(MouseButton::Left) => {
@@ -325,6 +338,7 @@ impl App {
             Screen::Triage => self.triage.act(action, shared),
             Screen::Picture => self.picture.act(action, shared),
             Screen::Run => self.run.act(action, shared),
+            Screen::Home if action == Action::Start && self.run.running() => shared.say(BUSY),
             Screen::Home => {
                 if let Some(path) = self.home.act(action, shared) {
                     self.open(&path);

@@ -36,7 +36,7 @@ pub struct Begun {
 
 /// What a person wants to evaluate.
 #[derive(Debug, Clone, Default)]
-pub struct Wish {
+pub struct Request {
     /// A bundled model card's name or the path of a card.
     pub model: String,
     /// A bundled dataset card's name, the path of a card, or a folder.
@@ -50,12 +50,12 @@ pub struct Wish {
 }
 
 /// Begins a run, or goes on with the one that stands unfinished in its usual folder.
-pub fn begin(wish: &Wish) -> Result<Begun> {
-    let device = wish.device.open()?;
-    let (model, home) = catalogue::model(&wish.model)?;
-    let card = catalogue::dataset(&wish.data)?;
-    let split = Some(wish.split.as_str()).filter(|s| !s.is_empty());
-    let dataset = data::load(&card, wish.images.as_deref(), split)?;
+pub fn begin(request: &Request) -> Result<Begun> {
+    let device = request.device.open()?;
+    let (model, home) = catalogue::model(&request.model)?;
+    let card = catalogue::dataset(&request.data)?;
+    let split = Some(request.split.as_str()).filter(|s| !s.is_empty());
+    let dataset = data::load(&card, request.images.as_deref(), split)?;
     let folder = RunFolder::usual(&model, &card, split);
     let policy = Policy::default();
     let watch = Watch::new(folder.clone(), &model, policy, dataset.clone());

@@ -209,6 +209,7 @@ impl Shared {
             Action::Right => Some((((now - low) / by + 1.0).round() * by + low).min(high)),
             Action::ScoreBelow => cuts.get(cuts.partition_point(|c| c.threshold >= now)).map(|c| c.threshold),
             Action::ScoreAbove => cuts.partition_point(|c| c.threshold > now).checked_sub(1).map(|i| cuts[i].threshold),
+            Action::Save => return self.save_threshold(),
             _ => return self.move_label(action),
         };
         if let Some(to) = to {

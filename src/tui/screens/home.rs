@@ -13,7 +13,7 @@ use crate::inference::device;
 use crate::tui::inventory::{self, Group, Item, REPORTS};
 use crate::tui::jobs::News;
 use crate::tui::keymap::Action;
-use crate::tui::live::{self, Wish};
+use crate::tui::live::{self, Request};
 use crate::tui::shared::Shared;
 use crate::tui::viewer::Explainer;
 use crate::tui::widgets::popup::{Ask, Prompt};
@@ -27,7 +27,7 @@ const MORE: u16 = 6;
 pub struct HomeScreen {
     items: Option<Vec<Item>>,
     selected: usize,
-    wish: Wish,
+    request: Request,
 }
 
 impl HomeScreen {
@@ -47,15 +47,15 @@ impl HomeScreen {
         match action {
             Action::Refresh => self.items = None,
             Action::ChooseModel => {
-                shared.ask(Prompt::new(Ask::Model, "model: a bundled card's name or a path", &*self.wish.model));
+                shared.ask(Prompt::new(Ask::Model, "model: a bundled card's name or a path", &*self.request.model));
             }
             Action::ChooseData => {
                 let question = "dataset: a bundled card's name, a card or a folder";
-                shared.ask(Prompt::new(Ask::Data, question, &*self.wish.data));
+                shared.ask(Prompt::new(Ask::Data, question, &*self.request.data));
             }
-            Action::ChooseSplit => shared.ask(Prompt::new(Ask::Split, "split (empty: all)", &*self.wish.split)),
+            Action::ChooseSplit => shared.ask(Prompt::new(Ask::Split, "split (empty: all)", &*self.request.split)),
             Action::ChooseDevice => {
-                shared.ask(Prompt::new(Ask::Device, "device: auto, cpu or cuda:N", self.wish.device.to_string()));
+                shared.ask(Prompt::new(Ask::Device, "device: auto, cpu or cuda:N", self.request.device.to_string()));
             }
             Action::ChooseImages => {
                 let now = shared.images.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
@@ -73,13 +73,13 @@ impl HomeScreen {
         let text = text.trim();
         let taken = match ask {
             Ask::Model => self.choose_model(text, shared),
-            Ask::Data => catalogue::dataset(text).map(|_| self.wish.data = text.to_owned()),
+            Ask::Data => catalogue::dataset(text).map(|_| self.request.data = text.to_owned()),
             Ask::Split => {
-                self.wish.split = text.to_owned();
+                self.request.split = text.to_owned();
                 Ok(())
             }
             Ask::Device => text.parse().and_then(|wanted: device::Wanted| {
-                self.wish.device = wanted;
+                self.request.device = wanted;
                 wanted.open().map(drop)
             }),
             Ask::Images => {
@@ -101,7 +101,7 @@ impl HomeScreen {
     fn choose_model(&mut self, text: &str, shared: &mut Shared) -> Result<()> {
         let (card, home) = catalogue::model(text)?;
         shared.chosen_model = Some(Explainer { card, home, weights: None });
-        self.wish.model = text.to_owned();
+        self.request.model = text.to_owned();
         Ok(())
     }
 
@@ -117,12 +117,12 @@ impl HomeScreen {
     }
 
     fn start(&mut self, shared: &mut Shared) {
-        if self.wish.model.is_empty() || self.wish.data.is_empty() {
+        if self.request.model.is_empty() || self.request.data.is_empty() {
             return shared.say("choose a model (m) and a dataset (d) first");
         }
-        let wish = Wish { images: shared.images.clone(), ..self.wish.clone() };
+        let request = Request { images: shared.images.clone(), ..self.request.clone() };
         shared.say("loading the model and the list of images ...");
-        shared.jobs.start(move |_| News::Begun(live::begin(&wish).map(Box::new)));
+        shared.jobs.start(move |_| News::Begun(live::begin(&request).map(Box::new)));
     }
 
     /// Draws the panel.
@@ -167,11 +167,11 @@ impl HomeScreen {
         let images = shared.images.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
         let plan = format!(
             "evaluate (e): model {} | dataset {} | split {} | files {} | device {} (v)",
-            or(&self.wish.model, "none yet (m)"),
-            or(&self.wish.data, "none yet (d)"),
-            or(&self.wish.split, "all (s)"),
+            or(&self.request.model, "none yet (m)"),
+            or(&self.request.data, "none yet (d)"),
+            or(&self.request.split, "all (s)"),
             or(&images, "as the card says (i)"),
-            self.wish.device,
+            self.request.device,
         );
         frame.render_widget(Paragraph::new(vec![Line::raw(""), Line::raw(plan)]).wrap(Wrap { trim: true }), below);
     }

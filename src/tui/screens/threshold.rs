@@ -48,7 +48,6 @@ impl ThresholdScreen {
                     now,
                 ));
             }
-            Action::Save => return shared.save_threshold(),
             Action::Youden => Rule::Youden,
             Action::BestF1 => Rule::F1,
             _ => return shared.act_on_threshold(action, 0.01 * 0.5f64.powi(self.zoom as i32)),
