@@ -110,7 +110,7 @@ fn evaluating(bencher: Bencher) {
 }
 
 /// The last key of each text and the frame after it, on what was never shown before.
-#[divan::bench(sample_count = 5, sample_size = 1, args = ["1j", "2", "2j", "2o", "3", "3jo", "4", "4l", "4j", "5", "5j", "5b", "5e", "5cc", "6", "6j", "7", "7j", "7J", "7l", "7f", "7o", "7oo", "7/1<Enter>"])]
+#[divan::bench(sample_count = 5, sample_size = 1, args = ["1j", "2", "2j", "2o", "3", "3jo", "4", "4l", "4j", "5", "5j", "5b", "5e", "5cc", "6", "6j", "7", "7b", "7j", "7J", "7l", "7f", "7o", "7oo", "7/1<Enter>"])]
 fn key(bencher: Bencher, text: &str) {
     let opened = || {
         let (mut app, mut terminal) = begun();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cards::printed::Rounding;
+use crate::inference::device;
 use crate::metrics::matching::Printed;
 use crate::metrics::operating_point::Rule;
 use crate::predictions::{self, Condition};
@@ -640,21 +641,14 @@ pub enum Unmentioned {
 #[derive(Args)]
 pub struct Machine {
     /// auto, cpu or cuda[:N]
-    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device)]
-    pub device: Device,
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: device::Wanted,
     /// Pictures that go through the device together
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = positive)]
     pub batch: usize,
     /// CPU threads [default: all]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Device {
-    Auto,
-    Cpu,
-    Cuda(usize),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -771,18 +765,6 @@ fn margin(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|m| *m > 0.0 && *m < 1.0).ok_or_else(|| "not a number between 0 and 1".into())
 }
 
-fn device(text: &str) -> Result<Device, String> {
-    match text {
-        "auto" => Ok(Device::Auto),
-        "cpu" => Ok(Device::Cpu),
-        "cuda" => Ok(Device::Cuda(0)),
-        _ => match text.strip_prefix("cuda:").and_then(|n| n.parse().ok()) {
-            Some(n) => Ok(Device::Cuda(n)),
-            None => Err("not auto, cpu, cuda or cuda:N".into()),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -805,12 +787,5 @@ mod tests {
         assert_eq!(threshold("0.25"), Ok(Threshold { label: None, value: 0.25 }));
         assert_eq!(threshold("a=b=1"), Ok(Threshold { label: Some("a=b".into()), value: 1.0 }));
         assert!(threshold("1.5").is_err() && threshold("Mass=").is_err() && threshold("nan").is_err());
-    }
-
-    #[test]
-    fn devices() {
-        assert_eq!(device("cuda:3"), Ok(Device::Cuda(3)));
-        assert_eq!(device("cuda"), Ok(Device::Cuda(0)));
-        assert!(device("cuda:x").is_err() && device("tpu").is_err());
     }
 }

@@ -27,7 +27,7 @@ use crate::tui::watch::Watch;
 
 /// Carries the verb out.
 pub fn run(args: &args::Evaluate) -> Result<()> {
-    let device = machine::device(&args.machine)?;
+    let device = args.machine.device.open()?;
     let threads = machine::threads(args.machine.threads)?;
     let (model, model_home) = catalogue::model(&args.model)?;
     let card = catalogue::dataset(&args.data)?;

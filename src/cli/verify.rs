@@ -122,7 +122,7 @@ fn predict_again(
     dataset: &Dataset,
     findings: &mut Findings,
 ) -> Result<()> {
-    let device = machine::device(&args.machine)?;
+    let device = args.machine.device.open()?;
     // The card is the run's; only where the weights are comes from here.
     let (_, home) = catalogue::model(args.model.as_deref().unwrap_or(&description.model.name))
         .map_err(|e| e.mend("give the model's card with --model"))?;

@@ -1,5 +1,6 @@
 //! Running a model over a dataset: decoding ahead, batches, and a journal that survives a kill.
 
+pub mod device;
 pub mod engine;
 pub mod finding;
 pub mod journal;

@@ -1,24 +1,25 @@
 //! The program's state, what keys do to it, and how it is drawn. Nothing here knows of a real terminal, so that tests
 //! drive it by key strings.
 
-use std::path::{Path, PathBuf};
+mod draw;
+mod typing;
+
+use std::path::Path;
 use std::sync::Arc;
 
-use ratatui::Frame;
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
-use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::text::{Line, Span};
-use ratatui::widgets::{Paragraph, Wrap};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::Rect;
 
 use crate::error::{Error, Result};
 use crate::predictions::{self, Predictions};
+use crate::run::RunFolder;
 use crate::tui::analysis::{Analysis, Overview};
 use crate::tui::jobs::News;
 use crate::tui::keymap::{self, Action, Screen};
 use crate::tui::live::Begun;
 use crate::tui::screens::curves::{Curve, CurveScreen};
 use crate::tui::screens::distribution;
-use crate::tui::screens::home::{HomeScreen, Opened};
+use crate::tui::screens::home::HomeScreen;
 use crate::tui::screens::picture::PictureScreen;
 use crate::tui::screens::reliability::ReliabilityScreen;
 use crate::tui::screens::run::RunScreen;
@@ -27,10 +28,14 @@ use crate::tui::screens::threshold::ThresholdScreen;
 use crate::tui::screens::triage::Triage;
 use crate::tui::shared::Shared;
 use crate::tui::theme::Theme;
-use crate::tui::widgets::popup::{self, Ask, Prompt};
+use crate::tui::watch::Watch;
+use crate::tui::widgets::popup::{Ask, Prompt};
 
 /// The smallest terminal that everything fits into.
 pub const SMALLEST: (u16, u16) = (80, 24);
+
+/// What is said to a person who wants a second run.
+const BUSY: &str = "a run of this process is going on: stop it first (S on panel 8)";
 
 /// Something that only the event loop can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,8 +99,23 @@ impl App {
     }
 
     /// Opens a run folder or predictions file. The numbers that stand in a run are there at once; its rows are read and
-    /// its numbers computed anew while the first frames are drawn.
+    /// its numbers computed anew while the first frames are drawn. A run that is not finished is watched.
     pub fn open(&mut self, path: &Path) {
+        let folder = RunFolder::new(path);
+        if folder.journal().exists() {
+            if self.run.running() && self.run.folder().as_deref() != Some(path) {
+                return self.shared.say(BUSY);
+            }
+            self.screen = Screen::Run;
+            if self.run.running() {
+                return;
+            }
+            let images = self.shared.images.clone();
+            return self
+                .shared
+                .jobs
+                .start(move |_| News::Attached(Watch::attach(folder, images.as_deref()).map(Box::new)));
+        }
         self.screen = Screen::Table;
         match Overview::open(path) {
             Ok(overview) => {
@@ -176,6 +196,8 @@ impl App {
                 self.shared.pin(Some(analysis));
             }
             News::Compared(of, differences) => self.shared.take_differences(&of, differences),
+            News::BrokenDown(of, attribute, found) => self.table.subgroups.hear(&of, attribute, found),
+            News::Attached(Ok(watch)) => self.run.attach(*watch),
             News::Calibrated(question, answer) => self.reliability.hear(&question, answer),
             News::Looked(look) => {
                 if let Some(look) = self.triage.viewer.hear(look) {
@@ -191,7 +213,7 @@ impl App {
             }
             News::Begun(Ok(begun)) => self.start(*begun),
             News::Ended(result) => self.end(result),
-            News::Begun(Err(e)) | News::Pinned(Err(e)) => self.shared.say(e.to_string()),
+            News::Begun(Err(e)) | News::Pinned(Err(e)) | News::Attached(Err(e)) => self.shared.say(e.to_string()),
         }
     }
 
@@ -239,12 +261,20 @@ impl App {
 
     /// A click, a drag or the wheel.
     pub fn mouse(&mut self, event: MouseEvent) {
+        // A box lies over what was clicked on.
+        if self.shared.prompt.is_some() || !matches!(self.popup, Popup::None) {
+            return;
+        }
         let (column, row) = (event.column, event.row);
         match event.kind {
             MouseEventKind::Down(MouseButton::Left) | MouseEventKind::Drag(MouseButton::Left) => {
                 let tab = self.tabs.iter().find(|(area, _)| area.contains((column, row).into()));
                 if let Some(&(_, screen)) = tab {
                     self.act(Action::Go(screen));
+                } else if let Some(&(_, i)) =
+                    self.shared.zones.iter().find(|(area, _)| area.contains((column, row).into()))
+                {
+                    self.pick(i);
                 } else if self.screen == Screen::Threshold {
                     self.threshold.click(column, row, &mut self.shared);
                 }
@@ -252,6 +282,15 @@ impl App {
             MouseEventKind::ScrollDown => self.act(Action::Down),
             MouseEventKind::ScrollUp => self.act(Action::Up),
             _ => {}
+        }
+    }
+
+    /// Chooses what was clicked on.
+    fn pick(&mut self, i: usize) {
+        match self.screen {
+            Screen::Triage => self.triage.pick(i),
+            Screen::Home => self.home.pick(i),
+            _ => self.shared.label = i,
         }
     }
 
@@ -299,237 +338,12 @@ impl App {
             Screen::Triage => self.triage.act(action, shared),
             Screen::Picture => self.picture.act(action, shared),
             Screen::Run => self.run.act(action, shared),
-            Screen::Home => match self.home.act(action, shared) {
-                Some(Opened::Run(path)) => self.open(&path),
-                Some(Opened::Watch(watch)) => {
-                    self.run.attach(*watch);
-                    self.screen = Screen::Run;
+            Screen::Home if action == Action::Start && self.run.running() => shared.say(BUSY),
+            Screen::Home => {
+                if let Some(path) = self.home.act(action, shared) {
+                    self.open(&path);
                 }
-                None => {}
-            },
-        }
-    }
-
-    fn type_into(&mut self, mut prompt: Prompt, key: KeyEvent) {
-        match key.code {
-            KeyCode::Esc => return,
-            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return,
-            KeyCode::Enter => return self.answer(prompt.ask, &prompt.text),
-            KeyCode::Backspace => drop(prompt.text.pop()),
-            KeyCode::Char('u') if key.modifiers.contains(KeyModifiers::CONTROL) => prompt.text.clear(),
-            KeyCode::Char(c) if !key.modifiers.contains(KeyModifiers::CONTROL) => prompt.text.push(c),
-            _ => {}
-        }
-        self.shared.prompt = Some(prompt);
-    }
-
-    fn answer(&mut self, ask: Ask, text: &str) {
-        match ask {
-            Ask::Sensitivity | Ask::Specificity | Ask::Prevalence => {
-                self.threshold.answer(ask, text, &mut self.shared);
             }
-            Ask::Search | Ask::Condition | Ask::Note => self.triage.answer(ask, text, &mut self.shared),
-            Ask::File if !text.is_empty() => self.picture.answer(text),
-            Ask::Model | Ask::Data | Ask::Split | Ask::Images => self.home.answer(ask, text, &mut self.shared),
-            Ask::Pin if text.is_empty() => {}
-            Ask::Pin => {
-                let path = PathBuf::from(text);
-                self.shared.jobs.start(move |_| {
-                    let read = || {
-                        let overview = Arc::new(Overview::open(&path)?);
-                        let rows = predictions::read(&overview.predictions, None)?;
-                        Analysis::new(overview, rows)
-                    };
-                    News::Pinned(read().map(Arc::new))
-                });
-            }
-            Ask::File => {}
-        }
-    }
-
-    /// The commands whose words hold the letters typed so far.
-    fn commands(&self, text: &str) -> Vec<&'static keymap::Binding> {
-        let wanted = text.to_lowercase();
-        keymap::on(self.screen).filter(|b| b.says.to_lowercase().contains(&wanted)).collect()
-    }
-
-    fn palette(&mut self, mut text: String, chosen: usize, key: KeyEvent) {
-        let found = self.commands(&text);
-        let chosen = match key.code {
-            KeyCode::Esc => return,
-            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return,
-            KeyCode::Enter => {
-                if let Some(binding) = found.get(chosen) {
-                    self.act(binding.action);
-                }
-                return;
-            }
-            KeyCode::Down => (chosen + 1).min(found.len().saturating_sub(1)),
-            KeyCode::Up => chosen.saturating_sub(1),
-            KeyCode::Backspace => {
-                text.pop();
-                0
-            }
-            KeyCode::Char(c) => {
-                text.push(c);
-                0
-            }
-            _ => chosen,
-        };
-        self.popup = Popup::Palette(text, chosen);
-    }
-
-    /// Draws everything.
-    pub fn draw(&mut self, frame: &mut Frame) {
-        self.shared.picture = None;
-        let area = frame.area();
-        if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
-            return self.draw_too_small(frame, area);
-        }
-        let [tabs, title, body, bar] =
-            Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Min(1), Constraint::Length(1)])
-                .areas(area);
-        self.draw_tabs(frame, tabs);
-        self.draw_title(frame, title);
-        self.draw_screen(frame, body);
-        self.draw_bar(frame, bar);
-        self.draw_popup(frame, body);
-    }
-
-    fn draw_too_small(&self, frame: &mut Frame, area: Rect) {
-        let missing = |has: u16, needs: u16, what: &str| match needs.saturating_sub(has) {
-            0 => None,
-            n => Some(format!("{n} {what}")),
-        };
-        let missing = [missing(area.width, SMALLEST.0, "columns"), missing(area.height, SMALLEST.1, "rows")];
-        let missing = missing.into_iter().flatten().collect::<Vec<_>>().join(" and ");
-        let text = format!("roentgen needs {}x{} cells; {missing} are missing here", SMALLEST.0, SMALLEST.1);
-        frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), area);
-    }
-
-    fn draw_tabs(&mut self, frame: &mut Frame, area: Rect) {
-        let theme = &self.shared.theme;
-        self.tabs.clear();
-        let mut x = area.x;
-        for (i, screen) in Screen::ALL.into_iter().enumerate() {
-            let name = if area.width < 100 { screen.short() } else { screen.name() };
-            let text = format!(" {} {name}", (i + 1) % 10);
-            let style = if screen == self.screen { theme.selected() } else { theme.dim() };
-            let width = text.chars().count() as u16;
-            let place = Rect::new(x, area.y, width.min(area.right().saturating_sub(x)), 1);
-            frame.buffer_mut().set_stringn(x, area.y, text, usize::from(place.width), style);
-            self.tabs.push((place, screen));
-            x = (x + width).min(area.right());
-        }
-    }
-
-    fn draw_title(&self, frame: &mut Frame, area: Rect) {
-        let shared = &self.shared;
-        let text = match (&shared.overview, &shared.evaluation) {
-            (Some(o), Some(e)) => {
-                let patients = e.n_patients.map(|n| format!(" of {n} patients")).unwrap_or_default();
-                let label = e.labels.get(shared.label).map_or("", |l| l.label.as_str());
-                format!(" {}: {} images{patients} | {label}", o.name, e.n_images)
-            }
-            (Some(o), None) => format!(" {}", o.name),
-            (None, _) => " roentgen: a research tool, not a medical device".to_owned(),
-        };
-        frame.buffer_mut().set_stringn(area.x, area.y, text, usize::from(area.width), shared.theme.bold());
-    }
-
-    fn draw_screen(&mut self, frame: &mut Frame, area: Rect) {
-        let shared = &mut self.shared;
-        match self.screen {
-            Screen::Picture => return self.picture.draw(frame, area, shared),
-            Screen::Run => return self.run.draw(frame, area, shared),
-            Screen::Home => return self.home.draw(frame, area, shared),
-            _ => {}
-        }
-        let ready = shared.analysis.is_some() || (self.screen == Screen::Table && shared.evaluation.is_some());
-        if self.failed.is_some() || !ready {
-            let text = match &self.failed {
-                Some(e) => format!("error: {e}"),
-                None if shared.overview.is_some() => "reading the table ...".to_owned(),
-                None => "no run is open: choose one on panel 9".to_owned(),
-            };
-            return frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), area);
-        }
-        match self.screen {
-            Screen::Table => self.table.draw(frame, area, shared),
-            Screen::Roc => self.roc.draw(frame, area, shared),
-            Screen::PrecisionRecall => self.precision_recall.draw(frame, area, shared),
-            Screen::Threshold => self.threshold.draw(frame, area, shared),
-            Screen::Reliability => self.reliability.draw(frame, area, shared),
-            Screen::Distribution => distribution::draw(frame, area, shared),
-            Screen::Triage => self.triage.draw(frame, area, shared),
-            Screen::Picture | Screen::Run | Screen::Home => {}
-        }
-    }
-
-    /// The main keys of the panel, or what was just said.
-    fn draw_bar(&self, frame: &mut Frame, area: Rect) {
-        let theme = &self.shared.theme;
-        if let Some(message) = &self.shared.message {
-            return frame.render_widget(Line::raw(message.as_str()), area);
-        }
-        let (own, common): (Vec<_>, Vec<_>) =
-            keymap::on(self.screen).filter(|b| b.bar).partition(|b| b.scope != keymap::Scope::Everywhere);
-        let width = |b: &keymap::Binding| b.keys[0].chars().count() + b.says.chars().count() + 3;
-        let mut room = usize::from(area.width).saturating_sub(common.iter().copied().map(width).sum());
-        let fitting = own.into_iter().take_while(|b| {
-            let fits = width(b) <= room;
-            room = room.saturating_sub(width(b));
-            fits
-        });
-        let mut spans = Vec::new();
-        for binding in fitting.chain(common) {
-            spans.push(Span::styled(format!(" {}", binding.keys[0]), theme.key()));
-            spans.push(Span::raw(format!(" {} ", binding.says)));
-        }
-        frame.render_widget(Line::from(spans), area);
-    }
-
-    fn draw_popup(&mut self, frame: &mut Frame, area: Rect) {
-        let theme = self.shared.theme;
-        let buffer = frame.buffer_mut();
-        if let Some(prompt) = &self.shared.prompt {
-            prompt.draw(area, buffer, &theme);
-        }
-        let lines: Vec<Line> = match &self.popup {
-            Popup::None => Vec::new(),
-            Popup::Help(_) => keymap::on(self.screen)
-                .map(|b| {
-                    let keys = b.keys.join(" ");
-                    Line::from(vec![Span::styled(format!(" {keys:<14}"), theme.key()), Span::raw(b.says)])
-                })
-                .collect(),
-            Popup::Palette(text, chosen) => {
-                let prompt = Line::raw(format!(" {text}{}", theme.sign("▏", "_")));
-                let rows = usize::from(area.height).saturating_sub(4);
-                let first = (chosen + 1).saturating_sub(rows);
-                let command = |(i, b): (usize, &&keymap::Binding)| {
-                    let line = format!(" {:<46} {:<14}", b.says, b.keys.join(" "));
-                    if i == *chosen { Line::styled(line, theme.selected()) } else { Line::raw(line) }
-                };
-                let found = self.commands(text);
-                std::iter::once(prompt).chain(found.iter().enumerate().map(command).skip(first).take(rows)).collect()
-            }
-        };
-        match &mut self.popup {
-            Popup::None => {}
-            Popup::Help(first) => {
-                let rows = usize::from(area.height).saturating_sub(2);
-                *first = (*first).min(lines.len().saturating_sub(rows));
-                let more = if lines.len() > rows { "; Down for more" } else { "" };
-                let title = format!("keys on {}{more}", self.screen.name());
-                let shown = lines.into_iter().skip(*first).take(rows).collect();
-                popup::draw(&title, shown, 64, area, buffer, &theme);
-            }
-            Popup::Palette(..) => popup::draw("commands", lines, 64, area, buffer, &theme),
-        }
-        // A picture over a box would hide it.
-        if self.shared.prompt.is_some() || !matches!(self.popup, Popup::None) {
-            self.shared.picture = None;
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::error::{Error, Result};
 use crate::inference::engine::Progress;
+use crate::metrics::breakdown::Breakdown;
 use crate::metrics::compare::Comparison;
 use crate::metrics::evaluation::Evaluation;
 use crate::tui::analysis::{Analysis, Overview};
@@ -27,10 +28,14 @@ pub enum News {
     Compared([Arc<Analysis>; 2], Vec<Option<Comparison>>),
     /// A reliability diagram was computed.
     Calibrated(Question, Result<Box<Answer>>),
+    /// A table was broken down by its attribute of this number.
+    BrokenDown(Arc<Analysis>, usize, Result<Breakdown>),
     /// The pictures of a table were found.
     Samples(Arc<Overview>, Result<Samples>),
     /// A picture was looked at.
     Looked(Box<Look>),
+    /// A run that another process writes was found.
+    Attached(Result<Box<Watch>>),
     /// A journal was looked at, and what was wrong with it.
     Watched(Box<Watch>, Option<Error>),
     /// A run of this process is so far.

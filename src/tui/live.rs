@@ -1,17 +1,25 @@
 //! Inference that this process does, on a thread beside the UI.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::error::Result;
-use crate::inference::engine::Progress;
-use crate::inference::session::Session;
+use crate::cards::catalogue;
+use crate::data;
+use crate::error::{Error, Result};
+use crate::inference::device;
+use crate::inference::engine::{Pace, Progress};
+use crate::inference::session::{Plan, Session, Start};
 use crate::metrics::evaluation::{self, Evaluation, Settings};
 use crate::metrics::recalibration::Calibrators;
 use crate::predictions::Policy;
+use crate::run::RunFolder;
 use crate::tui::jobs::{Jobs, News};
 use crate::tui::watch::Watch;
+
+/// Pictures that go through the device together.
+const BATCH: usize = 16;
 
 /// How often a run that is held looks whether it may go on.
 const LOOK: Duration = Duration::from_millis(50);
@@ -24,6 +32,51 @@ pub struct Begun {
     pub watch: Watch,
     /// What becomes of uncertain and unmentioned labels.
     pub policy: Policy,
+}
+
+/// What a person wants to evaluate.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// A bundled model card's name or the path of a card.
+    pub model: String,
+    /// A bundled dataset card's name, the path of a card, or a folder.
+    pub data: String,
+    /// A split; empty: all.
+    pub split: String,
+    /// Where the network runs.
+    pub device: device::Wanted,
+    /// The folder of the dataset's files, where the card does not say.
+    pub images: Option<PathBuf>,
+}
+
+/// Begins a run, or goes on with the one that stands unfinished in its usual folder.
+pub fn begin(request: &Request) -> Result<Begun> {
+    let device = request.device.open()?;
+    let (model, home) = catalogue::model(&request.model)?;
+    let card = catalogue::dataset(&request.data)?;
+    let split = Some(request.split.as_str()).filter(|s| !s.is_empty());
+    let dataset = data::load(&card, request.images.as_deref(), split)?;
+    let folder = RunFolder::usual(&model, &card, split, None);
+    let policy = Policy::default();
+    let watch = Watch::new(folder.clone(), &model, policy, dataset.clone());
+    let plan = Plan {
+        model: (model, home),
+        dataset_card: card,
+        dataset,
+        split: split.map(str::to_owned),
+        limit: None,
+        part: None,
+        policy,
+        calibration: None,
+        device,
+        pace: Pace { batch: BATCH, decoders: rayon::current_num_threads(), strict: false },
+        resume: folder.journal().exists(),
+        folder: folder.clone(),
+    };
+    match Session::begin(plan)? {
+        Start::Begun(session) => Ok(Begun { session, watch, policy }),
+        Start::AlreadyFinished => Err(Error::new("this run is finished already").at(folder.path().display())),
+    }
 }
 
 /// Holds or ends a run.

@@ -48,6 +48,8 @@ pub struct Shared {
     pub annotations: Annotations,
     /// The picture of this frame, for protocols that print beside it.
     pub picture: Option<(Arc<Raster>, Rect)>,
+    /// Places of this frame that a click chooses, with the number of what stands there.
+    pub zones: Vec<(Rect, usize)>,
     /// The folder of the pictures, where the cards do not say.
     pub images: Option<PathBuf>,
     /// The model that was chosen to look at pictures.
@@ -85,6 +87,7 @@ impl Shared {
             sources: Vec::new(),
             annotations: Annotations::default(),
             picture: None,
+            zones: Vec::new(),
             images: None,
             chosen_model: None,
             message: None,
@@ -206,6 +209,7 @@ impl Shared {
             Action::Right => Some((((now - low) / by + 1.0).round() * by + low).min(high)),
             Action::ScoreBelow => cuts.get(cuts.partition_point(|c| c.threshold >= now)).map(|c| c.threshold),
             Action::ScoreAbove => cuts.partition_point(|c| c.threshold > now).checked_sub(1).map(|i| cuts[i].threshold),
+            Action::Save => return self.save_threshold(),
             _ => return self.move_label(action),
         };
         if let Some(to) = to {

@@ -69,7 +69,8 @@ fn tmux() -> (bool, bool) {
     let Ok(output) = command.output() else { return (false, false) };
     let said = String::from_utf8_lossy(&output.stdout).to_lowercase();
     let (passthrough, outer) = said.split_once(' ').unwrap_or_default();
-    (["on", "all"].contains(&passthrough), WITH_PLACEHOLDERS.iter().any(|name| outer.contains(name)))
+    // tmux 3.3 says 1, later ones on or all.
+    (["1", "on", "all"].contains(&passthrough), WITH_PLACEHOLDERS.iter().any(|name| outer.contains(name)))
 }
 
 /// Sends the questions and gives all that is read until the device attributes have come or `patience` is over.

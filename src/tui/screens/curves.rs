@@ -27,14 +27,16 @@ pub enum Curve {
 pub struct CurveScreen {
     curve: Curve,
     all: bool,
-    /// The ROC's upper left corner is this far magnified; the precision-recall curve's right end.
+    /// Doublings, from the corner of a perfect model.
     zoom: u32,
+    /// Quarters of the shown part that it is moved right and up.
+    pan: (i32, i32),
 }
 
 impl CurveScreen {
     /// The panel of one kind.
     pub fn new(curve: Curve) -> Self {
-        Self { curve, all: false, zoom: 0 }
+        Self { curve, all: false, zoom: 0, pan: (0, 0) }
     }
 
     /// Carries an action out.
@@ -42,7 +44,11 @@ impl CurveScreen {
         match action {
             Action::Overlay => self.all = !self.all,
             Action::ZoomIn => self.zoom = (self.zoom + 1).min(5),
-            Action::ZoomOut => self.zoom = self.zoom.saturating_sub(1),
+            Action::ZoomOut => (self.zoom, self.pan) = (self.zoom.saturating_sub(1), (0, 0)),
+            Action::PanLeft => self.pan.0 = self.panned().0 - 1,
+            Action::PanRight => self.pan.0 = self.panned().0 + 1,
+            Action::PanDown => self.pan.1 = self.panned().1 - 1,
+            Action::PanUp => self.pan.1 = self.panned().1 + 1,
             _ => shared.act_on_threshold(action, 0.01),
         }
     }
@@ -54,11 +60,11 @@ impl CurveScreen {
         let [left, right] = Layout::horizontal([Constraint::Min(40), Constraint::Length(30)]).spacing(1).areas(area);
         let chosen = shared.label;
         let label = &analysis.labels[chosen];
-        let far = 0.5f64.powi(self.zoom as i32);
-        let (title, x, y) = match self.curve {
-            Curve::Roc => ("sensitivity (up) against 1 - specificity", [0.0, far], [1.0 - far, 1.0]),
-            Curve::PrecisionRecall => ("precision (up) against recall", [1.0 - far, 1.0], [0.0, 1.0]),
+        let title = match self.curve {
+            Curve::Roc => "sensitivity (up) against 1 - specificity",
+            Curve::PrecisionRecall => "precision (up) against recall",
         };
+        let [x, y] = self.visible();
         let mut marks = Vec::new();
         match (self.curve, label.ranked.as_ref()) {
             (Curve::Roc, _) => marks.push(Mark::Faint(vec![(0.0, 0.0), (1.0, 1.0)])),
@@ -91,8 +97,30 @@ impl CurveScreen {
             if self.curve == Curve::Roc { "label                  AUROC" } else { "label                     AP" };
         let entries: Vec<Entry> =
             (0..analysis.labels.len()).map(|i| self.entry(analysis.label(i), shared, i)).collect();
-        labels::draw(title, &entries, chosen, list, frame.buffer_mut(), theme);
+        let zones = labels::draw(title, &entries, chosen, list, frame.buffer_mut(), theme);
         frame.render_widget(Paragraph::new(beside), below);
+        shared.zones.extend(zones);
+    }
+
+    /// The pan, within what there is to see.
+    fn panned(&self) -> (i32, i32) {
+        let most = 4 * ((1 << self.zoom) - 1);
+        match self.curve {
+            Curve::Roc => (self.pan.0.clamp(0, most), self.pan.1.clamp(-most, 0)),
+            Curve::PrecisionRecall => (self.pan.0.clamp(-most, 0), self.pan.1.clamp(-most, 0)),
+        }
+    }
+
+    /// The ends of both axes.
+    fn visible(&self) -> [[f64; 2]; 2] {
+        let far = 0.5f64.powi(self.zoom as i32);
+        let (right, up) = self.panned();
+        let left = match self.curve {
+            Curve::Roc => 0.0,
+            Curve::PrecisionRecall => 1.0 - far,
+        };
+        let (left, low) = (left + far * f64::from(right) / 4.0, 1.0 - far + far * f64::from(up) / 4.0);
+        [[left, left + far], [low, low + far]]
     }
 
     fn points<'a>(&self, label: &'a LabelData) -> &'a [(f64, f64)] {

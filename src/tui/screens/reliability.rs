@@ -87,7 +87,7 @@ fn draw(answer: &Answer, frame: &mut Frame, area: Rect, shared: &Shared) {
     let name = answer.to.table.label(answer.to.label);
     let [left, right] = Layout::horizontal([Constraint::Min(40), Constraint::Length(NUMBERS)]).spacing(1).areas(area);
     let [above, below] = Layout::vertical([Constraint::Fill(3), Constraint::Fill(1)]).areas(left);
-    let title = format!("{name}: positives against probability");
+    let title = format!("{name}: positives by probability");
     let shown = answer.after.as_ref().unwrap_or(&answer.before);
     let mut marks = vec![Mark::Faint(vec![(0.0, 0.0), (1.0, 1.0)])];
     let path = |b: &Binned| b.bins.iter().map(|b| (b.mean, b.observed)).collect::<Vec<_>>();
@@ -119,7 +119,7 @@ fn beside(answer: &Answer, shown: &Binned, height: u16, shared: &Shared) -> Vec<
     let (first, second) = match answer.to.mended {
         Mended::Not => ("as it is", ""),
         Mended::Run => ("model", "calibrated"),
-        Mended::Crossed(Method::Temperature) => ("as it is", "temperature"),
+        Mended::Crossed(Method::Temperature) => ("as it is", "temp."),
         Mended::Crossed(Method::Platt) => ("as it is", "Platt"),
         Mended::Crossed(Method::Isotonic) => ("as it is", "isotonic"),
     };
@@ -129,15 +129,15 @@ fn beside(answer: &Answer, shown: &Binned, height: u16, shared: &Shared) -> Vec<
             Some(b) => format!("{:>width$.4}", of(b)),
             None => String::new(),
         };
-        let cells = [number(Some(&answer.before), 9), number(answer.after.as_ref(), 12), number(pinned, 8)];
+        let cells = [number(Some(&answer.before), 8), number(answer.after.as_ref(), 11), number(pinned, 7)];
         Line::raw(format!("{name:<6}{}", cells.concat()).trim_end().to_owned())
     };
-    let second = if second.is_empty() { String::new() } else { format!("{second:>12}") };
-    let third = if pinned.is_some() { format!("{:>8}", "B") } else { String::new() };
+    let second = if second.is_empty() { String::new() } else { format!("{second:>11}") };
+    let third = if pinned.is_some() { format!("{:>7}", "B") } else { String::new() };
     let mut lines = vec![
         Line::styled(format!("{} bins {way}", answer.to.bins), theme.bold()),
         Line::raw(""),
-        Line::styled(format!("{:<6}{first:>9}{second}{third}", ""), theme.bold()),
+        Line::styled(format!("{:<6}{first:>8}{second}{third}", ""), theme.bold()),
         row("ECE", |b| b.ece),
         row("-bias", |b| b.debiased),
         row("smECE", |b| b.smooth),

@@ -10,11 +10,9 @@ use crate::metrics::evaluation::{Evaluation, LabelEvaluation};
 use crate::metrics::operating_point::Confusion;
 use crate::tui::analysis::LabelData;
 use crate::tui::keymap::Action;
+use crate::tui::screens::subgroups::Subgroups;
 use crate::tui::shared::Shared;
 use crate::tui::widgets::text::{cut, interval, number, with_interval};
-
-/// Rows below the table: macro average, heading, operating points, remarks.
-const BELOW: u16 = 9;
 
 /// The panel's state.
 #[derive(Default)]
@@ -22,6 +20,8 @@ pub struct TableScreen {
     sort: usize,
     reversed: bool,
     selected: TableState,
+    /// The chosen label by an attribute, instead of all labels.
+    pub subgroups: Subgroups,
 }
 
 /// A column: its name, its width, what stands in it, and what it is sorted by (text columns by nothing).
@@ -102,6 +102,9 @@ impl Place<'_> {
 impl TableScreen {
     /// Carries an action out.
     pub fn act(&mut self, action: Action, shared: &mut Shared) {
+        if action == Action::Subgroups {
+            return self.subgroups.turn(shared);
+        }
         let columns = columns(shared.pinned.is_some()).len();
         let Some(evaluation) = &shared.evaluation else { return };
         let order = self.order(evaluation, shared);
@@ -124,9 +127,24 @@ impl TableScreen {
 
     /// Draws the panel.
     pub fn draw(&mut self, frame: &mut Frame, area: Rect, shared: &mut Shared) {
+        let details = match &shared.evaluation {
+            Some(evaluation) => details(evaluation, shared),
+            None => vec![Line::raw("evaluating ...")],
+        };
+        let [above, below] =
+            Layout::vertical([Constraint::Min(4), Constraint::Length(details.len() as u16 + 1)]).areas(area);
+        let lines = std::iter::once(Line::raw("")).chain(details).collect::<Vec<_>>();
+        frame.render_widget(Paragraph::new(lines), below);
+        if self.subgroups.on() && shared.analysis.is_some() {
+            self.subgroups.draw(frame, above, shared);
+        } else {
+            self.draw_labels(frame, above, shared);
+        }
+    }
+
+    fn draw_labels(&mut self, frame: &mut Frame, above: Rect, shared: &mut Shared) {
         let Some(evaluation) = &shared.evaluation else { return };
         let theme = &shared.theme;
-        let [above, below] = Layout::vertical([Constraint::Min(4), Constraint::Length(BELOW)]).areas(area);
         let mut room = above.width;
         let shown: Vec<&Column> = columns(shared.pinned.is_some())
             .into_iter()
@@ -161,7 +179,9 @@ impl TableScreen {
             .row_highlight_style(theme.selected())
             .column_spacing(1);
         frame.render_stateful_widget(table, above, &mut self.selected);
-        frame.render_widget(Paragraph::new(details(evaluation, shared)), below);
+        let first = self.selected.offset();
+        let rows = (above.y + 1..above.bottom()).zip(order.into_iter().skip(first));
+        shared.zones.extend(rows.map(|(y, i)| (Rect { y, height: 1, ..above }, i)));
     }
 
     /// The labels as the panel lists them.
@@ -200,7 +220,7 @@ fn columns(compared: bool) -> Vec<&'static Column> {
 }
 
 /// The macro average, then the selected label's operating points and remarks.
-fn details<'a>(evaluation: &'a Evaluation, shared: &Shared) -> Vec<Line<'a>> {
+fn details(evaluation: &Evaluation, shared: &Shared) -> Vec<Line<'static>> {
     let theme = &shared.theme;
     let entry = &evaluation.labels[shared.label];
     let mean = &evaluation.macro_average;
@@ -240,6 +260,6 @@ fn details<'a>(evaluation: &'a Evaluation, shared: &Shared) -> Vec<Line<'a>> {
     }
     let warned = entry.auroc.as_ref().and_then(|a| a.warning.as_ref());
     let remarks = [entry.not_evaluable.as_ref(), entry.calibration_refused.as_ref(), warned];
-    lines.extend(remarks.into_iter().flatten().map(|r| Line::styled(r.as_str(), theme.dim())));
+    lines.extend(remarks.into_iter().flatten().map(|r| Line::styled(r.clone(), theme.dim())));
     lines
 }
