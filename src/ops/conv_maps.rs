@@ -4,14 +4,27 @@ use candle_core::{Module, Result, Tensor, bail};
 
 use super::conv::Plan;
 use super::geometry::Axis;
-use super::kernels::{Channelwise, Direct, Expand, Grid, Set, Taps, Weights};
+use super::kernels::{Channelwise, Direct, Expand, Grid, Set, Taps, Transformed, Weights, Winograd};
 use super::maps::{Layer, Maps};
 use super::{Activation, Conv2d, Form, cpu};
+
+/// Input channels from which on transforms pay for themselves.
+const MIN_CHANNELS: usize = 32;
+/// Channels up to which transformed weights, four times as large, are read fast enough.
+const MAX_CHANNELS: usize = 256;
+/// Tiles that share a reading of the transformed weights.
+const MIN_TILES: usize = 16;
+
+/// Whether a convolution over maps of this size is faster transformed.
+pub(super) fn pays(plan: &Plan) -> bool {
+    Winograd::tiles(&plan.rows, &plan.columns) >= MIN_TILES
+}
 
 /// The weights of a convolution as its kernel reads them.
 #[derive(Debug)]
 pub(super) enum Ready {
-    Direct(Weights),
+    /// Also transformed, where that pays.
+    Direct(Weights, Option<Transformed>),
     Depthwise(Taps),
 }
 
@@ -32,9 +45,12 @@ impl Ready {
                     {
                         Some(Self::Depthwise(Taps::new(set, weight, bias)))
                     } else if planar {
-                        Some(Self::Direct(Weights::new(set, weight, bias, inputs, 1)))
+                        Some(Self::Direct(Weights::new(set, weight, bias, inputs, 1), None))
                     } else if form.groups == 1 && Direct::covers(&rows, &columns, lanes) {
-                        Some(Self::Direct(Weights::new(set, weight, bias, inputs, lanes)))
+                        let few = (MIN_CHANNELS..=MAX_CHANNELS).contains(&inputs) && bias.len() <= MAX_CHANNELS;
+                        let transformed = (Winograd::covers(&rows, &columns) && few)
+                            .then(|| Transformed::new(set, weight, bias, inputs));
+                        Some(Self::Direct(Weights::new(set, weight, bias, inputs, lanes), transformed))
                     } else {
                         None
                     },
@@ -70,7 +86,14 @@ impl Conv2d {
         }
         let limits = activation.limits();
         match ready {
-            Ready::Direct(weights) => {
+            Ready::Direct(_, Some(weights)) if pays(&plan) => {
+                let Plan { rows, columns, .. } = plan;
+                let blocked = (x.span == 1).then(|| x.blocked());
+                let x = &blocked.as_ref().unwrap_or(x).values;
+                let residual = residual.map(|r| &r.values[..]);
+                Winograd { weights, x, rows, columns, residual, limits }.run(&mut out.values);
+            }
+            Ready::Direct(weights, _) => {
                 let Plan { rows, columns, .. } = plan;
                 let padded =
                     (weights.span() == 1).then(|| x.padded(rows.before, rows.after, columns.before, columns.after));
@@ -95,7 +118,7 @@ impl Conv2d {
 
     /// `depthwise(self(x))` without the whole of what lies between.
     pub fn infer_expanded(&self, depthwise: &Self, x: &Maps) -> Result<Maps> {
-        let (Some(Ready::Direct(weights)), Some(Ready::Depthwise(taps))) = (self.ready(), depthwise.ready()) else {
+        let (Some(Ready::Direct(weights, _)), Some(Ready::Depthwise(taps))) = (self.ready(), depthwise.ready()) else {
             return depthwise.infer(&self.infer(x)?);
         };
         let plan = self.plan((x.channels, x.height, x.width))?;

@@ -4,7 +4,7 @@ use candle_core::{Module, Result, Tensor, bail};
 
 use super::conv_maps::{self, Ready};
 use super::geometry::{Axis, Phases};
-use super::kernels::{Direct, Place};
+use super::kernels::{Direct, Place, Winograd};
 use super::maps::{Layer, Maps};
 use super::{Conv2d, ScaleShift, cpu};
 
@@ -60,7 +60,8 @@ impl Layer for DenseBlock {
 impl DenseLayer {
     /// Writes the layer's maps to the start of `new`, from the `width` maps of the size of `like` before it.
     fn infer_onto(&self, like: &Maps, width: usize, seen: &[f32], new: &mut [f32]) -> Result<()> {
-        let (Some(Ready::Direct(squeeze)), Some(Ready::Direct(grow))) = (self.squeeze.ready(), self.grow.ready())
+        let (Some(Ready::Direct(squeeze, _)), Some(Ready::Direct(grow, transformed))) =
+            (self.squeeze.ready(), self.grow.ready())
         else {
             bail!("weights that change have no place in a fused block");
         };
@@ -73,8 +74,15 @@ impl DenseLayer {
         self.norm.over(width, like.span, |norm| direct.run_normed(&norm, &mut between.values))?;
         let plan = self.grow.plan((self.squeeze.outputs(), like.height, like.width))?;
         let limits = plan.activation.limits();
-        conv_maps::direct(grow, &between, (plan.rows, plan.columns), None, limits, to)
-            .run(&mut new[..self.grow.outputs() * like.area()]);
+        let new = &mut new[..self.grow.outputs() * like.area()];
+        let axes = (plan.rows, plan.columns);
+        match transformed.as_ref().filter(|_| conv_maps::pays(&plan)) {
+            Some(weights) => {
+                let (rows, columns) = axes;
+                Winograd { weights, x: &between.values, rows, columns, residual: None, limits }.run(new);
+            }
+            None => conv_maps::direct(grow, &between, axes, None, limits, to).run(new),
+        }
         Ok(())
     }
 
