@@ -11,7 +11,7 @@ use super::{Activation, Conv2d, Form, cpu};
 /// Input channels from which on transforms pay for themselves.
 const MIN_CHANNELS: usize = 32;
 /// Channels up to which transformed weights, four times as large, are read fast enough.
-const MAX_CHANNELS: usize = 256;
+const MAX_CHANNELS: usize = 128;
 /// Tiles that share a reading of the transformed weights.
 const MIN_TILES: usize = 16;
 
