@@ -61,15 +61,7 @@ impl Model {
     }
 
     fn features_of(&self, x: &Tensor) -> Result<Tensor> {
-        if self.device.is_cpu() && !x.track_op() {
-            let maps = self.stages.iter().try_fold(Maps::of(x).map_err(fault)?, |x, stage| {
-                stage.layer.infer(&x).map_err(|e| fault(e).at(format_args!("`{}` of the network", stage.name)))
-            })?;
-            return maps.tensor().map_err(fault);
-        }
-        self.stages.iter().try_fold(x.clone(), |x, stage| {
-            stage.layer.forward(&x).map_err(|e| fault(e).at(format_args!("`{}` of the network", stage.name)))
-        })
+        through(&self.stages, x)
     }
 
     fn run(&self, x: &Tensor, forward: impl Fn(&Tensor) -> Result<Tensor> + Sync) -> Result<Tensor> {
@@ -103,4 +95,15 @@ impl Model {
         }
         Ok(n)
     }
+}
+
+/// What the stages make of `x`, one after the other; of one image on the CPU without gradients by the way of maps.
+pub(super) fn through(stages: &[Stage], x: &Tensor) -> Result<Tensor> {
+    let at = |stage: &Stage, e| fault(e).at(format_args!("`{}` of the network", stage.name));
+    if !x.device().is_cpu() || x.track_op() || x.dims().first() != Some(&1) {
+        return stages.iter().try_fold(x.clone(), |x, stage| stage.layer.forward(&x).map_err(|e| at(stage, e)));
+    }
+    let maps = Maps::of(x).map_err(fault)?;
+    let maps = stages.iter().try_fold(maps, |x, stage| stage.layer.infer(&x).map_err(|e| at(stage, e)))?;
+    maps.tensor().map_err(fault)
 }

@@ -12,12 +12,12 @@ use super::{Activation, Conv2d, Form, cpu};
 const MIN_CHANNELS: usize = 32;
 /// Channels up to which transformed weights, four times as large, are read fast enough.
 const MAX_CHANNELS: usize = 128;
-/// Tiles that share a reading of the transformed weights.
-const MIN_TILES: usize = 16;
+/// Tiles that are too few to share a reading of the transformed weights.
+const FEW_TILES: usize = 16;
 
 /// Whether a convolution over maps of this size is faster transformed.
 pub(super) fn pays(plan: &Plan) -> bool {
-    Winograd::tiles(&plan.rows, &plan.columns) >= MIN_TILES
+    Winograd::tiles(&plan.rows, &plan.columns) > FEW_TILES
 }
 
 /// The weights of a convolution as its kernel reads them.
@@ -155,4 +155,123 @@ pub(super) fn direct<'a>(
         false => (rows, columns),
     };
     Direct { weights, x: &x.values, from: x.grid(), rows, columns, residual, limits, to }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::conv::tests::reference;
+    use crate::ops::{MaxPool, Padding, ScaleShift, avg_pool_2, max_pool_3};
+    use candle_core::Device;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    fn random(shape: &[usize]) -> Tensor {
+        Tensor::rand(-1f32, 1.0, shape, &Device::Cpu).unwrap()
+    }
+
+    fn flat(x: &Tensor) -> Vec<f32> {
+        x.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    fn maps(set: Set, x: &Tensor) -> Maps {
+        Maps { set, ..Maps::of(x).unwrap() }
+    }
+
+    /// A convolution with weights for a set.
+    fn conv(set: Set, weight: &Tensor, bias: &Tensor, form: Form) -> Conv2d {
+        let ready = Ready::new(set, weight, bias, &form).unwrap().map(Arc::new);
+        Conv2d { ready, ..Conv2d::new(weight.clone(), bias.clone(), form).unwrap() }
+    }
+
+    #[test]
+    fn channels_in_registers_and_back() {
+        for set in Set::available() {
+            for channels in [1, 3, 16, 19] {
+                let x = random(&[1, channels, 5, 7]);
+                assert_eq!(flat(&maps(set, &x).blocked().tensor().unwrap()), flat(&x));
+            }
+        }
+        assert!(Maps::of(&random(&[2, 1, 1, 1])).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn every_set_equals_the_definition(
+            (inputs, outputs, groups) in (1usize..70, 1usize..70, 0usize..6),
+            (h, w, kernel) in (7usize..40, 7usize..40, prop::sample::select(vec![(1, 1), (3, 3), (3, 3), (2, 3), (7, 7)])),
+            (stride, padding, onto) in (1usize..4, 0usize..5, any::<bool>()),
+        ) {
+            // Mostly one group, at times as many as channels, at times two.
+            let (inputs, outputs, groups) = match groups {
+                0 => (inputs, inputs, inputs),
+                1 => (2 * inputs, 2 * outputs, 2),
+                _ => (inputs, outputs, 1),
+            };
+            let padding = if padding == 4 { Padding::Same } else { Padding::Sides(padding) };
+            let activation = [Activation::Identity, Activation::Relu, Activation::Relu6][h % 3];
+            let form = Form { stride, padding, groups, activation: if onto { Activation::Identity } else { activation } };
+            let weight = random(&[outputs, inputs / groups, kernel.0, kernel.1]);
+            let (bias, x) = (random(&[outputs]), random(&[1, inputs, h, w]));
+            for set in Set::available() {
+                let conv = conv(set, &weight, &bias, form);
+                let plan = conv.plan((inputs, h, w)).unwrap();
+                let mut expected = reference(&plan, &flat(&x), &flat(&weight), &flat(&bias));
+                let x = maps(set, &x);
+                let shape = (1, outputs, plan.rows.output, plan.columns.output);
+                let y = if onto {
+                    let residual = Tensor::rand(-1f32, 1.0, shape, &Device::Cpu).unwrap();
+                    let (low, high) = activation.limits();
+                    for (e, r) in expected.iter_mut().zip(flat(&residual)) {
+                        *e = (*e + f64::from(r)).clamp(low.into(), high.into());
+                    }
+                    let residual = maps(set, &residual).blocked();
+                    conv.infer_onto(&x, Some(&residual), activation).unwrap()
+                } else {
+                    conv.infer(&x).unwrap()
+                };
+                let y = y.tensor().unwrap();
+                prop_assert_eq!(y.dims4().unwrap(), shape);
+                for (y, e) in flat(&y).iter().zip(&expected) {
+                    prop_assert!((f64::from(*y) - e).abs() < 1e-4, "{:?}: {} for {}", set, y, e);
+                }
+            }
+        }
+
+        #[test]
+        fn parts_that_are_joined_give_the_same_bits(
+            (inputs, hidden, h, w) in (8usize..50, 1usize..70, 1usize..60, 1usize..60),
+            (stride, same) in (1usize..3, any::<bool>()),
+        ) {
+            let padding = if same { Padding::Same } else { Padding::Sides(1) };
+            let one = Form { stride: 1, padding: Padding::Sides(0), groups: 1, activation: Activation::Relu6 };
+            let three = Form { stride, padding, groups: hidden, activation: Activation::Relu };
+            let (weight, taps) = (random(&[hidden, inputs, 1, 1]), random(&[hidden, 1, 3, 3]));
+            let (bias, x) = (random(&[hidden]), random(&[1, inputs, h, w]));
+            for set in Set::available() {
+                let (expand, depthwise) = (conv(set, &weight, &bias, one), conv(set, &taps, &bias, three));
+                let x = maps(set, &x).blocked();
+                let apart = depthwise.infer(&expand.infer(&x).unwrap()).unwrap();
+                let joined = expand.infer_expanded(&depthwise, &x).unwrap();
+                prop_assert_eq!(flat(&apart.tensor().unwrap()), flat(&joined.tensor().unwrap()));
+            }
+        }
+
+        #[test]
+        fn pools_and_norms_equal_their_tensor_forms((channels, h, w) in (1usize..40, 2usize..20, 2usize..20)) {
+            let x = random(&[1, channels, h, w]);
+            let (scale, shift) = (random(&[channels]), random(&[channels]));
+            let norm = ScaleShift { scale, shift, activation: Activation::Relu };
+            let near = |a: &Tensor, b: &Tensor| flat(a).iter().zip(flat(b)).all(|(a, b)| (a - b).abs() < 1e-6);
+            for set in Set::available() {
+                let maps = maps(set, &x).blocked();
+                prop_assert_eq!(flat(&MaxPool.infer(&maps).unwrap().tensor().unwrap()), flat(&max_pool_3(&x).unwrap()));
+                let normed = candle_core::Module::forward(&norm, &x).unwrap();
+                prop_assert!(near(&norm.infer(&maps).unwrap().tensor().unwrap(), &normed));
+                let pooled = norm.infer_avg_pool_2(&maps).unwrap().tensor().unwrap();
+                prop_assert!(near(&pooled, &avg_pool_2(&normed).unwrap()));
+            }
+        }
+    }
 }
