@@ -70,7 +70,8 @@ impl Conv2d {
     /// `activation(convolution(x) + bias + residual)`; `residual` has the shape of the result.
     pub fn infer_onto(&self, x: &Maps, residual: Option<&Maps>, activation: Activation) -> Result<Maps> {
         let plan = self.plan((x.channels, x.height, x.width))?;
-        let Some(ready) = self.ready() else {
+        // No network adds anything to a depthwise convolution.
+        let Some(ready) = self.ready().filter(|ready| residual.is_none() || matches!(ready, Ready::Direct(..))) else {
             let y = self.forward(&x.tensor()?)?;
             return match residual {
                 Some(residual) => Maps::of(&super::add_activation(&y, &residual.tensor()?, activation)?),
@@ -180,8 +181,9 @@ mod tests {
 
     /// A convolution with weights for a set.
     fn conv(set: Set, weight: &Tensor, bias: &Tensor, form: Form) -> Conv2d {
-        let ready = Ready::new(set, weight, bias, &form).unwrap().map(Arc::new);
-        Conv2d { ready, ..Conv2d::new(weight.clone(), bias.clone(), form).unwrap() }
+        let mut conv = Conv2d::new(weight.clone(), bias.clone(), form).unwrap();
+        conv.ready = Ready::new(set, weight, bias, &form).unwrap().map(Arc::new);
+        conv
     }
 
     #[test]
