@@ -126,11 +126,8 @@ pub(super) fn onto(
     residual: &Tensor,
     activation: Activation,
 ) -> candle_core::Result<Tensor> {
-    match path {
-        [] => ops::add_activation(x, residual, activation),
-        [last] => last.forward_onto(x, residual, activation),
-        [first, rest @ ..] => onto(rest, &first.forward(x)?, residual, activation),
-    }
+    let end = path.iter().try_fold(x.clone(), |x, conv| conv.forward(&x))?;
+    ops::add_activation(&end, residual, activation)
 }
 
 /// The same through maps.

@@ -104,15 +104,13 @@ impl Model {
     }
 }
 
-/// What the stages make of `x` (of one image, on the CPU), one after the other.
+/// What the stages make of `x`, one after the other; of one image on the CPU without gradients by the way of maps.
 pub(super) fn through(stages: &[Stage], x: &Tensor) -> Result<Tensor> {
-    if x.device().is_cpu() && !x.track_op() {
-        let maps = stages.iter().try_fold(Maps::of(x).map_err(fault)?, |x, stage| {
-            stage.layer.infer(&x).map_err(|e| fault(e).at(format_args!("`{}` of the network", stage.name)))
-        })?;
-        return maps.tensor().map_err(fault);
+    let at = |stage: &Stage, e| fault(e).at(format_args!("`{}` of the network", stage.name));
+    if !x.device().is_cpu() || x.track_op() || x.dims().first() != Some(&1) {
+        return stages.iter().try_fold(x.clone(), |x, stage| stage.layer.forward(&x).map_err(|e| at(stage, e)));
     }
-    stages.iter().try_fold(x.clone(), |x, stage| {
-        stage.layer.forward(&x).map_err(|e| fault(e).at(format_args!("`{}` of the network", stage.name)))
-    })
+    let maps = Maps::of(x).map_err(fault)?;
+    let maps = stages.iter().try_fold(maps, |x, stage| stage.layer.infer(&x).map_err(|e| at(stage, e)))?;
+    maps.tensor().map_err(fault)
 }

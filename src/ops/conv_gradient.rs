@@ -59,8 +59,6 @@ impl Plan {
                 taps: &offsets,
                 size: (rows.input, columns.input),
                 pitch,
-                norm: None,
-                residual: None,
                 limits: FREE,
                 place: Place { first: 0, row: columns.input, plane: area_in },
             };
@@ -126,8 +124,6 @@ impl Plan {
                 taps: &[0],
                 size: (1, long),
                 pitch: long,
-                norm: None,
-                residual: None,
                 limits: FREE,
                 place: Place { first: 0, row: long, plane: long },
             };

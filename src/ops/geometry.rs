@@ -110,11 +110,6 @@ impl Phases {
         channels * self.plane + SLACK
     }
 
-    /// Where the first pixel of an image lies in its plane; with stride 1.
-    pub fn first(&self) -> usize {
-        self.rows.before * self.pitch + self.columns.before
-    }
-
     /// The planes of `x`, padded.
     pub fn of(&self, x: &[f32]) -> Vec<f32> {
         let area = self.rows.input * self.columns.input;

@@ -1,6 +1,6 @@
 //! Feature maps of one image in the order in which the kernels of inference read them.
 
-use candle_core::{Device, Module, Result, Tensor};
+use candle_core::{Device, Module, Result, Tensor, bail};
 
 use super::cpu;
 use super::kernels::{Buffer, Grid, Set};
@@ -26,9 +26,12 @@ pub trait Layer: Module + Send + Sync {
 }
 
 impl Maps {
-    /// The image of a tensor `[1, channels, height, width]` of f32 on the CPU.
+    /// The image of a tensor `[1, channels, height, width]` of f32 on the CPU; another number of images is an error.
     pub fn of(x: &Tensor) -> Result<Self> {
-        let (_, channels, height, width) = x.dims4()?;
+        let (n, channels, height, width) = x.dims4()?;
+        if n != 1 {
+            bail!("maps of {n} images");
+        }
         let mut values = Buffer::stale(channels * height * width);
         cpu::read(&x.contiguous()?, |x| {
             values.copy_from_slice(x);

@@ -22,6 +22,9 @@ pub(in crate::ops) const GROUP: usize = 2;
 /// Bytes of weights that are to stay in the first cache.
 const NEAR: usize = 24 << 10;
 
+/// Values of a cache line.
+const LINE: usize = 16;
+
 /// Bytes of input that are to stay in the second cache.
 const FAR: usize = 512 << 10;
 
@@ -247,6 +250,9 @@ struct Tile {
     out: *mut f32,
     /// Null if there is none.
     residual: *const f32,
+    /// Weights of the next run, and how many cache lines of them to ask for meanwhile.
+    ahead: *const f32,
+    lines: usize,
 }
 
 #[inline(always)]
@@ -285,6 +291,11 @@ unsafe fn strided<V: Vector, const A: usize, const B: usize, const S: usize, con
             let mut first = 0;
             while first < all {
                 let blocks = first..all.min(first + run);
+                // The weights of the next run follow these. Each tile asks for its share of them.
+                let weight = weight.add(first * span * taps * lanes);
+                let size = ((blocks.end * span).min(inputs) - first * span) * taps * lanes;
+                let share = |pixels: usize| size / LINE * pixels / (area.rows.len() * area.columns.len());
+                let mut done = 0;
                 for y in area.rows.clone() {
                     let top = y * S;
                     let below = rows.before.saturating_sub(top)..rows.kernel.min(rows.input + rows.before - top);
@@ -294,19 +305,21 @@ unsafe fn strided<V: Vector, const A: usize, const B: usize, const S: usize, con
                     while x < area.columns.end {
                         let left = area.columns.end - x;
                         let at = base + y * to.row + x * V::LANES;
-                        let mut tile = Tile {
+                        let width = widest::<A, B>(left);
+                        let tile = Tile {
                             x: line.wrapping_add(x * S * pixel).wrapping_sub(columns.before * pixel),
                             taps: below.clone(),
                             left: x == 0 && columns.before > 0,
-                            right: false,
-                            weight: weight.add(first * span * taps * lanes),
+                            right: (x + width - 1) * S + columns.kernel > columns.before + columns.input,
+                            weight,
                             blocks: blocks.clone(),
                             bias: weights.bias.as_ptr().add(group * GROUP * V::LANES),
                             out: out.add(at),
                             residual: if beside.is_null() { beside } else { beside.add(at) },
+                            ahead: weight.wrapping_add(size + share(done) * LINE),
+                            lines: share(done + width) - share(done),
                         };
-                        let width = widest::<A, B>(left);
-                        tile.right = (x + width - 1) * S + columns.kernel > columns.before + columns.input;
+                        done += width;
                         if count == GROUP {
                             pixels::<V, GROUP, A, B, S, PLANAR>(direct, &tile, width);
                         } else {
@@ -382,7 +395,8 @@ unsafe fn kernel<V: Vector, const N: usize, const P: usize, const S: usize, cons
                 }
             }
         }
-        let (mut x, mut weight) = (tile.x, tile.weight);
+        let (mut x, mut weight, mut ahead) = (tile.x, tile.weight, tile.ahead);
+        let lines = tile.lines.div_ceil(tile.blocks.len() * tile.taps.len() * columns.kernel);
         for block in tile.blocks.clone() {
             let channels = span.min(inputs - block * span);
             let tap = channels * N * V::LANES;
@@ -390,6 +404,10 @@ unsafe fn kernel<V: Vector, const N: usize, const P: usize, const S: usize, cons
                 for kx in 0..columns.kernel {
                     let x = x.wrapping_add(ky * from.row + kx * pixel);
                     let weight = weight.add((ky * columns.kernel + kx) * tap);
+                    for _ in 0..lines {
+                        V::prefetch(ahead);
+                        ahead = ahead.wrapping_add(LINE);
+                    }
                     if tile.left && kx == 0 {
                         steps::<V, N, P, S, PLANAR, 1, 0>(&mut acc, x, weight, channels);
                     } else if tile.right && kx + 1 == columns.kernel {

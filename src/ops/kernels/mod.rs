@@ -9,6 +9,7 @@ mod product;
 mod set;
 mod shared;
 mod vector;
+mod winograd;
 
 /// Calls a function that is generic over `Vector` as the vectors of a set, from a function that has their instructions.
 /// Constants come first for AVX-512, then for the others.
@@ -46,3 +47,4 @@ pub(super) use direct::{Direct, Grid, Weights};
 pub(super) use fused::Expand;
 pub(super) use product::{Packed, Place, Product, SLACK};
 pub(super) use set::Set;
+pub(super) use winograd::{Transformed, Winograd};
