@@ -12,6 +12,7 @@ pub mod leakage;
 pub mod means;
 pub mod picture_look;
 pub mod plausibility;
+pub mod preflight;
 pub mod programme;
 pub mod reproduce;
 pub mod roc_bounds;

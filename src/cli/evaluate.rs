@@ -6,7 +6,7 @@ use crate::cards::catalogue;
 use crate::cards::model::ModelCard;
 use crate::cli::args;
 use crate::cli::calibrate::softmax_note;
-use crate::cli::{evaluation_table, machine, note, print, progress, tui};
+use crate::cli::{evaluation_table, machine, note, preflight, print, progress, tui};
 use crate::data;
 use crate::error::{Error, Result};
 use crate::files;
@@ -40,6 +40,7 @@ pub fn run(args: &args::Evaluate) -> Result<()> {
         None => RunFolder::usual(&model, &card, args.split.as_deref()),
     };
     label_notes(&model, &dataset.labels);
+    preflight::before(&model, &model_home, &dataset, &device)?;
     let calibration = args.calibration.as_deref().map(|path| calibration(path, &model)).transpose()?;
     let plan = Plan {
         model: (model, model_home),
@@ -108,6 +109,7 @@ fn in_text(plan: Plan) -> Result<String> {
             }
             let evaluation = evaluation::evaluate(&finding.predictions, None, &settings)?;
             session.finish(&finding, evaluation.to_json()?.as_bytes())?;
+            preflight::after(&finding.predictions, &evaluation, settings.policy)?;
             (finding.predictions, evaluation, finding.failures.len())
         }
     };

@@ -12,6 +12,7 @@ mod inputs;
 mod leakage;
 mod machine;
 mod predict;
+mod preflight;
 mod progress;
 mod reproduce;
 mod reproduce_text;
