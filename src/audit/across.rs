@@ -72,12 +72,19 @@ fn joint_fingerprints(table: &PublishedTable, name: &str, other: &PublishedTable
         let Some((a, b)) = candidates(table, &row.label).zip(candidates(other, &row.label)) else { continue };
         let both: Vec<u64> = a.iter().filter(|p| b.contains(p)).copied().collect();
         let detail = match both.is_empty() {
-            true => format!("the AUROCs of the two tables belong to {} and {} positives", alternatives(&a), alternatives(&b)),
+            true => format!(
+                "the AUROCs of the two tables belong to {} and {} positives",
+                alternatives(&a),
+                alternatives(&b)
+            ),
             false => format!("of {n} rows, {} are positives by both tables", alternatives(&both)),
         };
-        let mut check = Check::possible("joint_fingerprint", format!("{name}, {}", row.label), !both.is_empty(), detail);
+        let mut check =
+            Check::possible("joint_fingerprint", format!("{name}, {}", row.label), !both.is_empty(), detail);
         check.solutions = Some(both.len() as u64);
-        checks.push(check.assuming("both tables are of the same images and labels, their AUROCs Mann-Whitney's in doubles"));
+        checks.push(
+            check.assuming("both tables are of the same images and labels, their AUROCs Mann-Whitney's in doubles"),
+        );
     }
     checks
 }

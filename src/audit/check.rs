@@ -70,7 +70,12 @@ impl Check {
     }
 
     /// A check whose answer is yes or no.
-    pub fn possible(check: &'static str, subject: impl Into<String>, possible: bool, detail: impl Into<String>) -> Self {
+    pub fn possible(
+        check: &'static str,
+        subject: impl Into<String>,
+        possible: bool,
+        detail: impl Into<String>,
+    ) -> Self {
         let verdict = if possible { Verdict::NotInconsistent } else { Verdict::Inconsistent };
         Self { solutions: (!possible).then_some(0), ..Self::new(check, subject, verdict, detail) }
     }

@@ -125,10 +125,9 @@ impl Rows {
     /// The claimed number here; `Err` says why it cannot be compared.
     pub fn number(&self, metric: Metric, threshold: Option<f64>) -> Said<Ours> {
         match metric {
-            Metric::Auroc => Ok(Ours {
-                value: self.placements.auroc(),
-                se: self.placements.variance().map(|v| v.max(0.0).sqrt()),
-            }),
+            Metric::Auroc => {
+                Ok(Ours { value: self.placements.auroc(), se: self.placements.variance().map(|v| v.max(0.0).sqrt()) })
+            }
             Metric::AveragePrecision => {
                 let value = average_precision(&self.ranked).ok_or("it is undefined here")?;
                 Ok(Ours { value, se: self.bootstrap() })

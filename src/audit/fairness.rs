@@ -123,12 +123,19 @@ impl Sides<'_> {
                 fit += 1;
             } else {
                 let candidates = fingerprint::positives(&within, n).unwrap_or_default();
-                off.push(format!("{} has {} positives here, its AUROC belongs to {}", c.label, c.here.pos, alternatives(&candidates)));
+                off.push(format!(
+                    "{} has {} positives here, its AUROC belongs to {}",
+                    c.label,
+                    c.here.pos,
+                    alternatives(&candidates)
+                ));
             }
         }
         let (status, detail) = match (fit, off.len()) {
             (0, 0) => return None,
-            (n, 0) => (Status::Same, format!("the unrounded AUROCs of {n} labels are possible with the positives here")),
+            (n, 0) => {
+                (Status::Same, format!("the unrounded AUROCs of {n} labels are possible with the positives here"))
+            }
             (n, k) => (Status::Differs, format!("{k} of {} labels: {}", n + k, off.join("; "))),
         };
         Some(Fairness { what: "fingerprint", status, detail })
@@ -138,7 +145,9 @@ impl Sides<'_> {
         let (status, detail) = match (self.table.n_patients, self.patients) {
             (Some(a), Some(b)) if a == b => (Status::Same, format!("{a}")),
             (Some(a), Some(b)) => (Status::Differs, format!("{b} here, {a} in the table")),
-            (Some(a), None) => (Status::Unknown, format!("{a} in the table, not known here: intervals take rows as independent")),
+            (Some(a), None) => {
+                (Status::Unknown, format!("{a} in the table, not known here: intervals take rows as independent"))
+            }
             (None, Some(b)) => (Status::Unknown, format!("{b} here, not stated by the table")),
             (None, None) => (Status::Unknown, "not known: intervals take rows as independent".into()),
         };

@@ -87,9 +87,8 @@ pub fn leakage(a: &Dataset, b: &Dataset, trained_on: Option<&HashSet<String>>) -
     let of_a = seen(a);
     let of_b = if same_dataset { None } else { Some(seen(b)) };
     let of_b = of_b.as_deref().unwrap_or(&of_a);
-    let labels: Vec<(usize, usize)> = (0..a.labels.len())
-        .filter_map(|i| Some((i, crate::labels::find(&b.labels, &a.labels[i])?)))
-        .collect();
+    let labels: Vec<(usize, usize)> =
+        (0..a.labels.len()).filter_map(|i| Some((i, crate::labels::find(&b.labels, &a.labels[i])?))).collect();
     let pair = |i: usize, j: usize, correlation: f64| Pair {
         a: a.samples[i].id.clone(),
         b: b.samples[j].id.clone(),
@@ -140,7 +139,11 @@ pub fn leakage(a: &Dataset, b: &Dataset, trained_on: Option<&HashSet<String>>) -
         identical,
         near,
         trained_on: trained_on.map(|list| {
-            b.samples.iter().filter(|s| names(&s.id).iter().any(|name| list.contains(*name))).map(|s| s.id.clone()).collect()
+            b.samples
+                .iter()
+                .filter(|s| names(&s.id).iter().any(|name| list.contains(*name)))
+                .map(|s| s.id.clone())
+                .collect()
         }),
         unreadable,
     }
@@ -195,7 +198,8 @@ fn shared_patients(a: &Dataset, b: &Dataset) -> Option<SharedPatients> {
         return None;
     }
     let shared: HashSet<&String> = of_a.intersection(&of_b).collect();
-    let images = |d: &Dataset| d.samples.iter().filter(|s| s.patient.as_ref().is_some_and(|p| shared.contains(p))).count();
+    let images =
+        |d: &Dataset| d.samples.iter().filter(|s| s.patient.as_ref().is_some_and(|p| shared.contains(p))).count();
     let (images_a, images_b) = (images(a), images(b));
     let mut patients: Vec<String> = shared.into_iter().cloned().collect();
     patients.sort();

@@ -113,7 +113,9 @@ fn double_sigmoid(scored: &[(&Label, &Vec<f64>)]) -> Option<Warning> {
     let enough = all().take(20).count() == 20 && high > low;
     (enough && low >= 0.5 && high <= most).then(|| Warning {
         kind: Kind::DoubleSigmoid,
-        evidence: format!("all scores lie in {low:.4} to {high:.4}, where the sigmoid puts probabilities: 0.5 to {most:.4}"),
+        evidence: format!(
+            "all scores lie in {low:.4} to {high:.4}, where the sigmoid puts probabilities: 0.5 to {most:.4}"
+        ),
     })
 }
 
@@ -186,7 +188,10 @@ pub fn pictures(sample: &[Facts], reference: Option<&Reference>) -> Vec<Warning>
     if share(&|f| used(f) < 0.25) >= MOST {
         let most = sample.iter().map(|f| f.values[1]).fold(f32::MIN, f32::max);
         let of = sample[0].range[1];
-        let evidence = format!("no value is above {most} of {of} in {} pictures: give the model card a window, or its scale another range", sample.len());
+        let evidence = format!(
+            "no value is above {most} of {of} in {} pictures: give the model card a window, or its scale another range",
+            sample.len()
+        );
         warnings.push(Warning { kind: Kind::PixelRange, evidence });
     }
     let bright = |f: &Facts| f.corners > f.middle + 0.1 && f.corners > 0.6;
@@ -298,8 +303,7 @@ mod tests {
             input_std: 1.0,
             features: Some(0.4),
         };
-        let sample: Vec<Facts> =
-            (0..20).map(|i| Facts { input_mean: 0.01 * f64::from(i), ..usual }).collect();
+        let sample: Vec<Facts> = (0..20).map(|i| Facts { input_mean: 0.01 * f64::from(i), ..usual }).collect();
         let card = reference(&sample);
         assert!(card.input_mean.is_some() && card.input_std.is_none());
         assert_eq!(pictures(&sample, Some(&card)), []);

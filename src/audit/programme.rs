@@ -22,7 +22,10 @@ pub enum Outcome {
 }
 
 /// Nodes of the search before it is given up.
-const NODES: usize = 5_000;
+const NODES: usize = 2_000;
+
+/// The local search tries moves of every two variables: with more of them it would take too long.
+const MOST_MOVED: usize = 60;
 
 /// Starts of the local search.
 const RESTARTS: usize = 40;
@@ -89,12 +92,12 @@ impl Programme {
     /// several roundings. What it finds is checked exactly; that it finds nothing means nothing.
     fn near(&self, tableau: &Tableau) -> Option<Vec<u64>> {
         let n = self.high.len();
+        if n > MOST_MOVED {
+            return None;
+        }
         let high: Vec<f64> = self.high.iter().map(|&h| h as f64).collect();
-        let rows: Vec<(Vec<f64>, f64, f64)> = self
-            .rows
-            .iter()
-            .map(|(c, low, high)| (c.iter().map(float).collect(), float(low), float(high)))
-            .collect();
+        let rows: Vec<(Vec<f64>, f64, f64)> =
+            self.rows.iter().map(|(c, low, high)| (c.iter().map(float).collect(), float(low), float(high))).collect();
         let size = |row: &(Vec<f64>, f64, f64)| row.0.iter().fold(f64::MIN_POSITIVE, |m, c| m.max(c.abs()));
         let sizes: Vec<f64> = rows.iter().map(size).collect();
         let off = |sums: &[f64]| -> f64 {
@@ -112,8 +115,7 @@ impl Programme {
                 (float(&value.to_integer()) + jitter).clamp(0.0, high[j])
             };
             let mut x: Vec<f64> = (0..n).map(start).collect();
-            let mut sums: Vec<f64> =
-                rows.iter().map(|(c, ..)| c.iter().zip(&x).map(|(c, x)| c * x).sum()).collect();
+            let mut sums: Vec<f64> = rows.iter().map(|(c, ..)| c.iter().zip(&x).map(|(c, x)| c * x).sum()).collect();
             let mut best = off(&sums);
             loop {
                 let mut step = None;

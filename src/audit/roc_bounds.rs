@@ -60,10 +60,7 @@ mod tests {
                 .cuts()
                 .iter()
                 .filter(|_| rng.below(3) == 0)
-                .map(|c| Point {
-                    fpr: exactly(Exact::new(c.fp.into(), n)),
-                    tpr: exactly(Exact::new(c.tp.into(), p)),
-                })
+                .map(|c| Point { fpr: exactly(Exact::new(c.fp.into(), n)), tpr: exactly(Exact::new(c.tp.into(), p)) })
                 .collect();
             let area = Exact::new(ranked.twice_concordant().into(), 2 * p * n);
             assert!(auroc(&points).holds(area), "{seed}");

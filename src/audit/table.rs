@@ -97,8 +97,7 @@ fn macro_checks(
     let hidden = hidden_mean(&intervals, mean, count, range);
     let above = intervals.iter().filter(|row| hidden.must.low >= row.low).count();
     let below = intervals.iter().filter(|row| hidden.must.high <= row.high).count();
-    let mut detail =
-        format!("the {} labels not shown must average {}", count - shown, hidden.must.text(places));
+    let mut detail = format!("the {} labels not shown must average {}", count - shown, hidden.must.text(places));
     if above > 0 {
         detail += &format!(", not below {above} of the {shown} shown");
     }

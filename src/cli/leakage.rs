@@ -58,7 +58,8 @@ fn text(found: &Leakage) -> String {
 fn pairs(pairs: &[Pair]) -> String {
     let line = |p: &Pair| {
         let correlation = (p.correlation < 1.0).then(|| format!("correlation {:.3}", p.correlation));
-        let said: Vec<String> = correlation.into_iter().chain(p.labels_differ.then(|| "labelled differently".into())).collect();
+        let said: Vec<String> =
+            correlation.into_iter().chain(p.labels_differ.then(|| "labelled differently".into())).collect();
         match said.is_empty() {
             true => format!("{} = {}", p.a, p.b),
             false => format!("{} = {} ({})", p.a, p.b, said.join(", ")),

@@ -48,7 +48,8 @@ pub fn run(args: &args::Score) -> Result<()> {
     let id = args.id.as_deref();
     let predictions = inputs::read(&args.predictions, args.truth.as_deref(), id, args.allow_missing)?;
     let predictions = inputs::selected(predictions, &args.selection)?;
-    let tuning = args.tuning.as_deref().map(|path| inputs::selected(inputs::read(path, None, id, false)?, &args.selection));
+    let tuning =
+        args.tuning.as_deref().map(|path| inputs::selected(inputs::read(path, None, id, false)?, &args.selection));
     let tuning = tuning.transpose()?;
     if let Some(tuning) = &tuning {
         warn_of_shared_patients(&predictions, tuning);
