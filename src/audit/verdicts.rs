@@ -51,7 +51,10 @@ impl Context<'_> {
             p.ours.se.filter(|se| *se > 0.0).map_or(1.0, |se| (0.4 * step / se).min(1.0))
         };
         let all_agree = pairs.iter().all(|p| p.exact) && pairs.iter().map(chance).product::<f64>() < CHANCE;
-        pairs.iter().map(|p| p.exact && (all_agree || chance(p) < CHANCE)).collect()
+        // The predictions behind the table rank every row alike.
+        let alike =
+            |p: &Pair| p.exact && p.paired.is_some_and(|(theirs, se)| theirs == p.ours.value && se == Some(0.0));
+        pairs.iter().map(|p| alike(p) || p.exact && (all_agree || chance(p) < CHANCE)).collect()
     }
 
     pub fn labels(&self, pairs: &[Pair], labels: &[(&str, Rows, Option<Rows>)], same: &[bool]) -> Vec<Item> {
@@ -91,7 +94,17 @@ impl Context<'_> {
         for (&(i, _), judgement) in differences.iter().zip(judged) {
             items[i].judgement = Some(judgement);
         }
-        open.into_iter().for_each(|i| self.settle(&mut items[i]));
+        for i in open {
+            self.settle(&mut items[i]);
+            let (pair, item) = (&pairs[i], &mut items[i]);
+            if let Some((theirs, _)) =
+                pair.paired.filter(|(theirs, _)| !prints(*theirs, pair.claim.printed, self.rounding))
+            {
+                item.verdict = Verdict::NotComparable;
+                item.reason =
+                    Some(format!("the predictions said to be behind the table give {theirs:.6}, not what it prints"));
+            }
+        }
         items
     }
 
