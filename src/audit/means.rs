@@ -71,9 +71,8 @@ pub fn classes(sizes: &[u64], means: &[(Metric, Interval)], accuracy: Accuracy) 
             untested.push(metric);
             continue;
         };
-        let right = sizes.iter().map(|&s| s);
         let (row, constant): (Vec<Exact>, Exact) = match plain {
-            Metric::Sensitivity => (right.map(mean).chain(vec![zero; k]).collect(), zero),
+            Metric::Sensitivity => (sizes.iter().copied().map(mean).chain(vec![zero; k]).collect(), zero),
             Metric::Specificity => (vec![zero; k].into_iter().chain(sizes.iter().map(|s| -mean(n - s))).collect(), one),
             Metric::Accuracy if accuracy == Accuracy::Share => {
                 (vec![Exact::new(1, i128::from(n)); k].into_iter().chain(vec![zero; k]).collect(), zero)

@@ -9,6 +9,7 @@ pub mod fingerprint;
 pub mod from_csv;
 pub mod interval;
 pub mod leakage;
+mod local_search;
 pub mod means;
 pub mod picture_look;
 pub mod plausibility;
