@@ -62,12 +62,11 @@ fn of_sample(card: &ModelCard, model: Option<&Model>, sample: &Sample) -> Result
     let all = (0..picture.width * picture.height).map(|i| level(&picture, i));
     let own = all.fold([f32::MAX, f32::MIN], |[low, high], v| [low.min(v), high.max(v)]);
     let part = |x, y| part(&picture, own, x, y);
-    let top = [0.0, 0.125];
     Ok(Some(Facts {
         values: own,
         range: picture.range,
-        corners: 0.5 * (part([0.0, 0.125], top) + part([0.875, 1.0], top)),
-        middle: part([0.25, 0.75], [0.25, 0.75]),
+        lungs: 0.5 * (part([0.2, 0.4], [0.25, 0.65]) + part([0.6, 0.8], [0.25, 0.65])),
+        spine: part([0.45, 0.55], [0.4, 0.9]),
         input_mean: mean,
         input_std: std,
         features,
