@@ -109,6 +109,18 @@ impl Subject<'_> {
             !others.is_empty() && counts::witness(sizes, &others).is_some()
         });
         let mut text = String::new();
+        let rate = |metric| self.rate(row, metric);
+        if let (Some(se), Some(sp), Some(acc)) =
+            (rate(Metric::Sensitivity), rate(Metric::Specificity), rate(Metric::Accuracy))
+        {
+            let whole = |count: u64| Exact::from(i128::from(count));
+            let share = |of: u64| whole(of) / whole(sizes.pos + sizes.neg);
+            let zero = Exact::from(0);
+            let implied = se.map(share(sizes.pos), zero).plus(&sp.map(share(sizes.neg), zero));
+            if implied.and(&acc).is_empty() {
+                text += &format!("; sensitivity and specificity make accuracy {}", implied.text(4));
+            }
+        }
         let percent = row.values.iter().find(|(m, v)| **m != Metric::Threshold && v.as_f64() > 1.0);
         if let Some((metric, value)) = percent {
             text += &format!("; {metric} {value} is above 1: a percentage needs its sign");
