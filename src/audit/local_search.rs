@@ -7,7 +7,7 @@ use crate::metrics::rng::Rng;
 const MOST_MOVED: usize = 60;
 
 /// Starts of the search.
-const RESTARTS: usize = 40;
+const RESTARTS: usize = 150;
 
 /// How far a variable moves at most.
 const REACH: i32 = 4;
