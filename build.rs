@@ -1,6 +1,5 @@
-//! Embeds the bundled cards and weights: every file directly in `datasets/`,
-//! `weights/` and `reports/published/` becomes an entry of
-//! a table, so that adding a card needs no code.
+//! Embeds the bundled cards and weights: every file directly in `datasets/`, `weights/` and `reports/published/` becomes
+//! an entry of a table, so that adding a card needs no code.
 
 use std::fmt::Write;
 use std::path::Path;

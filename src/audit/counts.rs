@@ -60,7 +60,11 @@ impl Claim {
             // J = 2 * balanced accuracy - 1.
             Metric::Youden => (Kind::Balanced, within.map(one / two, one / two)),
             Metric::Mcc if *within.low.denom().max(within.high.denom()) <= 2 * MCC_PLACES => {
-                let square = |x: Exact| if x < Exact::from(0) { -(x * x) } else { x * x };
+                let square = |x: Exact| {
+                    // Beyond what MCC can be it does not matter how far.
+                    let x = x.clamp(-two, two);
+                    if x < Exact::from(0) { -(x * x) } else { x * x }
+                };
                 (Kind::SignedSquareMcc, within.through(square))
             }
             _ => return None,

@@ -25,8 +25,11 @@ const REACH: usize = 4;
 pub struct Look {
     /// Which of the 64 slowest waves of the picture are above their median (pHash, Zauner 2010).
     pub hash: u64,
-    /// The thumbnail less its local mean, at zero mean and unit norm; empty where nothing is left.
-    detail: Vec<f32>,
+    /// The thumbnail less its local mean, in 127ths of the greatest; a byte each, since there may be very many pictures.
+    /// Empty where nothing is left.
+    detail: Vec<i8>,
+    /// Its length as a vector.
+    norm: f64,
 }
 
 impl Look {
@@ -39,13 +42,20 @@ impl Look {
             0.25 * (at(0, 0) + at(1, 0) + at(0, 1) + at(1, 1))
         };
         let hashed: Vec<f64> = (0..HASHED * HASHED).map(|i| half(i % HASHED, i / HASHED)).collect();
-        Ok(Self { hash: hash(&hashed), detail: detail(&small) })
+        let detail = detail(&small);
+        let norm = f64::from(dot(&detail, &detail)).sqrt();
+        Ok(Self { hash: hash(&hashed), detail, norm })
     }
 
     /// Correlation of the two thumbnails' details, -1 to 1; 0 where one has none.
     pub fn correlation(&self, other: &Self) -> f64 {
-        f64::from(self.detail.iter().zip(&other.detail).map(|(a, b)| a * b).sum::<f32>())
+        let norms = self.norm * other.norm;
+        if norms > 0.0 { f64::from(dot(&self.detail, &other.detail)) / norms } else { 0.0 }
     }
+}
+
+fn dot(a: &[i8], b: &[i8]) -> i32 {
+    a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
 }
 
 /// Discrete cosine transform (type II) of the square, of which the slowest waves are compared with their median. The
@@ -73,7 +83,7 @@ fn hash(pixels: &[f64]) -> u64 {
 }
 
 /// What distinguishes pictures of the same body part: the thumbnail less its mean over a neighbourhood.
-fn detail(small: &[f32]) -> Vec<f32> {
+fn detail(small: &[f32]) -> Vec<i8> {
     // Sums of everything above and to the left.
     let mut sums = vec![0.0f64; (SIDE + 1) * (SIDE + 1)];
     for y in 0..SIDE {
@@ -90,11 +100,11 @@ fn detail(small: &[f32]) -> Vec<f32> {
     };
     let rest: Vec<f64> = (0..SIDE * SIDE).map(|i| f64::from(small[i]) - local(i % SIDE, i / SIDE)).collect();
     let mean = rest.iter().sum::<f64>() / rest.len() as f64;
-    let norm = rest.iter().map(|r| (r - mean).powi(2)).sum::<f64>().sqrt();
-    if norm <= 1e-9 {
+    let greatest = rest.iter().fold(0.0, |most: f64, r| most.max((r - mean).abs()));
+    if greatest <= 1e-9 {
         return Vec::new();
     }
-    rest.iter().map(|r| ((r - mean) / norm) as f32).collect()
+    rest.iter().map(|r| ((r - mean) / greatest * 127.0).round() as i8).collect()
 }
 
 #[cfg(test)]

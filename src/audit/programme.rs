@@ -8,7 +8,7 @@ use num_rational::{BigRational, Ratio};
 use num_traits::{One, ToPrimitive, Zero};
 
 use super::interval::{Exact, Interval};
-use crate::metrics::rng::Rng;
+use super::local_search::{self, FloatRow};
 
 /// What a search came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,10 +22,7 @@ pub enum Outcome {
 }
 
 /// Nodes of the search before it is given up.
-const NODES: usize = 5_000;
-
-/// Starts of the local search.
-const RESTARTS: usize = 40;
+const NODES: usize = 2_000;
 
 /// Whole variables `0..=high[j]` and rows `sum of coefficient * variable` within intervals.
 #[derive(Debug, Clone, Default)]
@@ -85,62 +82,17 @@ impl Programme {
         self.branch(tableau, &mut NODES.clone())
     }
 
-    /// Looks for whole numbers near the fractions of a feasible tableau by local search: moves of two variables, from
-    /// several roundings. What it finds is checked exactly; that it finds nothing means nothing.
+    /// Looks for whole numbers near the fractions of a feasible tableau. What it finds is checked exactly; that it finds
+    /// nothing means nothing.
     fn near(&self, tableau: &Tableau) -> Option<Vec<u64>> {
-        let n = self.high.len();
         let high: Vec<f64> = self.high.iter().map(|&h| h as f64).collect();
-        let rows: Vec<(Vec<f64>, f64, f64)> =
-            self.rows.iter().map(|(c, low, high)| (c.iter().map(float).collect(), float(low), float(high))).collect();
-        let size = |row: &(Vec<f64>, f64, f64)| row.0.iter().fold(f64::MIN_POSITIVE, |m, c| m.max(c.abs()));
-        let sizes: Vec<f64> = rows.iter().map(size).collect();
-        let off = |sums: &[f64]| -> f64 {
-            let one = |((row, &sum), size): ((&(Vec<f64>, f64, f64), &f64), &f64)| {
-                (row.1 - sum).max(sum - row.2).max(0.0) / size
-            };
-            rows.iter().zip(sums).zip(&sizes).map(one).sum()
-        };
-        let moves: Vec<f64> = (-4..=4).map(f64::from).collect();
-        let mut rng = Rng::new(0, 0);
-        for _ in 0..RESTARTS {
-            let start = |j: usize| {
-                let value = tableau.value[j].clone();
-                let jitter = f64::from(rng.below(5)) - 2.0;
-                (float(&value.to_integer()) + jitter).clamp(0.0, high[j])
-            };
-            let mut x: Vec<f64> = (0..n).map(start).collect();
-            let mut sums: Vec<f64> = rows.iter().map(|(c, ..)| c.iter().zip(&x).map(|(c, x)| c * x).sum()).collect();
-            let mut best = off(&sums);
-            loop {
-                let mut step = None;
-                for i in 0..n {
-                    for j in i + 1..n {
-                        for (&a, &b) in moves.iter().flat_map(|a| moves.iter().map(move |b| (a, b))) {
-                            let inside = |k: usize, by: f64| (0.0..=high[k]).contains(&(x[k] + by));
-                            if !inside(i, a) || !inside(j, b) {
-                                continue;
-                            }
-                            let moved: Vec<f64> =
-                                rows.iter().zip(&sums).map(|((c, ..), s)| s + a * c[i] + b * c[j]).collect();
-                            let now = off(&moved);
-                            if now < best {
-                                best = now;
-                                step = Some((i, a, j, b, moved));
-                            }
-                        }
-                    }
-                }
-                let Some((i, a, j, b, moved)) = step else { break };
-                x[i] += a;
-                x[j] += b;
-                sums = moved;
-            }
-            let whole: Vec<u64> = x.iter().map(|&x| x as u64).collect();
-            if self.fits(&whole) {
-                return Some(whole);
-            }
-        }
-        None
+        let rows: Vec<FloatRow> = self
+            .rows
+            .iter()
+            .map(|(c, low, high)| FloatRow::new(c.iter().map(float).collect(), float(low), float(high)))
+            .collect();
+        let start: Vec<f64> = tableau.value[..high.len()].iter().map(|v| float(&v.to_integer())).collect();
+        local_search::near(&rows, &high, &start, |x| self.fits(x))
     }
 
     /// Whether all rows hold, exactly.

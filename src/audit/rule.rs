@@ -71,7 +71,8 @@ pub struct Judgement {
     pub p_equivalence_holm: f64,
     /// The smallest margin within which the data show the difference to be (90% interval).
     pub smallest_margin: f64,
-    /// The rule's answer.
+    /// The rule's answer where the comparison is fair.
+    #[serde(skip)]
     pub verdict: Verdict,
 }
 

@@ -197,3 +197,47 @@ fn split_check(table: &PublishedTable, split: &StatedSplit, rounding: Option<Rou
     check.witness = found.first.map(|(sizes, _)| said(sizes));
     Some(check.assuming("the test set is the stated share, to one image either way"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checks(text: &str) -> Vec<(&'static str, Verdict, bool)> {
+        let card = format!("schema = \"roentgen/published/1\"\nsource = \"a table\"\n{text}");
+        let table = PublishedTable::parse(&card, "card").unwrap();
+        audit(&table, "card", None).checks.iter().map(|c| (c.check, c.verdict, c.warning)).collect()
+    }
+
+    #[test]
+    fn intervals_hold_their_value_and_suit_the_rows() {
+        use Verdict::{Inconsistent, NotInconsistent};
+        let ci = |low: &str, high: &str| {
+            let text = format!(
+                "n = 22433\n[[label]]\nlabel = \"Effusion\"\nn_pos = 2754\nvalues = {{ auroc = \"0.8638\" }}\nci = {{ auroc = [\"{low}\", \"{high}\"] }}"
+            );
+            checks(&text).into_iter().find(|c| c.0 == "interval").map(|c| (c.1, c.2)).unwrap()
+        };
+        assert_eq!(ci("0.858", "0.870"), (NotInconsistent, false));
+        assert_eq!(ci("0.8637", "0.8639"), (NotInconsistent, true));
+        assert_eq!(ci("0.760", "0.960"), (NotInconsistent, true));
+        assert_eq!(ci("0.870", "0.880"), (Inconsistent, false));
+        assert_eq!(ci("0.870", "0.858"), (Inconsistent, false));
+    }
+
+    #[test]
+    fn what_cannot_be_tested_is_no_error() {
+        use Verdict::{Inconsistent, NotInconsistent, Untestable};
+        let row = "[[test_set]]\nn_pos = 100\nn_neg = 200\n[[test_set.row]]\nvalues = { auroc = \"0.8123456\", accuracy = \"0.9\", sensitivity = \"0.855\" }";
+        let verdict = |more: &str| {
+            let found = checks(&format!("{more}{row}"));
+            (found[0].1, found.iter().find(|c| c.0 == "auroc_fingerprint").map(|c| c.1))
+        };
+        // 0.855 is no share of 100; AUROCs of 100 and 200 come in steps of 0.000025.
+        assert_eq!(verdict("computed = \"binned\"\n"), (Inconsistent, Some(Untestable)));
+        assert_eq!(verdict("computed = \"averaged\"\n"), (Untestable, None));
+        let exact = row.replace("0.8123456", "0.81234");
+        assert_eq!(checks(&exact).last().map(|c| (c.0, c.1)), Some(("auroc_fingerprint", Inconsistent)));
+        assert_eq!(checks(&exact.replace("0.81234", "0.81235")).last().map(|c| c.1), Some(NotInconsistent));
+        assert_eq!(checks("[[label]]\nlabel = \"Mass\"\nvalues = { auroc = \"0.8\" }")[0].1, Untestable);
+    }
+}

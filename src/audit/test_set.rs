@@ -2,20 +2,9 @@
 
 use super::check::{Check, Verdict};
 use super::counts::{self, Claim, LISTED, Sizes, Solutions};
-use super::fingerprint;
 use super::interval::{Exact, Interval};
-use super::means;
-use super::programme::Outcome;
-use super::roc_bounds::{self, Point};
-use super::unknown;
 use crate::cards::printed::{Printed, Rounding};
 use crate::cards::published::{Computed, Matrix, Mean, Metric, Row, TestSet};
-
-/// Sets of unknown size are searched up to this many rows.
-const LARGEST_UNKNOWN: u64 = 1000;
-
-/// Where the other class is known, it is searched up to this many rows.
-const LARGEST_OTHER: u64 = 30_000;
 
 /// A test set with all that its checks rest on.
 pub struct Subject<'a> {
@@ -120,6 +109,22 @@ impl Subject<'_> {
             !others.is_empty() && counts::witness(sizes, &others).is_some()
         });
         let mut text = String::new();
+        let rate = |metric| self.rate(row, metric);
+        if let (Some(se), Some(sp), Some(acc)) =
+            (rate(Metric::Sensitivity), rate(Metric::Specificity), rate(Metric::Accuracy))
+        {
+            let whole = |count: u64| Exact::from(i128::from(count));
+            let share = |of: u64| whole(of) / whole(sizes.pos + sizes.neg);
+            let zero = Exact::from(0);
+            let implied = se.map(share(sizes.pos), zero).plus(&sp.map(share(sizes.neg), zero));
+            if implied.and(&acc).is_empty() {
+                text += &format!("; sensitivity and specificity make accuracy {}", implied.text(4));
+            }
+        }
+        let percent = row.values.iter().find(|(m, v)| **m != Metric::Threshold && v.as_f64() > 1.0);
+        if let Some((metric, value)) = percent {
+            text += &format!("; {metric} {value} is above 1: a percentage needs its sign");
+        }
         if !alone.is_empty() {
             text += &format!("; impossible alone: {alone}");
         }
@@ -151,280 +156,7 @@ impl Subject<'_> {
         check.assuming(self.printing())
     }
 
-    /// Rows on a set whose sizes are not both known.
-    fn unknown(&self) -> Vec<Check> {
-        let mut checks = Vec::new();
-        let mut share: Option<Interval> = None;
-        for (i, row) in self.set.row.iter().enumerate() {
-            let value = |metric| row.values.get(&metric).map(|v| self.interval(v));
-            if let Some((metric, implied)) = unknown::broken_identity(&value) {
-                let printed = &row.values[&metric];
-                let places = printed.places() as usize + 1;
-                let detail = format!("{metric} is printed as {printed}; the others make it {}", implied.text(places));
-                checks.push(
-                    Check::possible("identity", self.row_name(i), false, detail)
-                        .assuming(format!("any class sizes; {}", self.printing())),
-                );
-            }
-            if let Some(of_row) = unknown::prevalence(&value) {
-                share = Some(share.map_or(of_row, |share| share.and(&of_row)));
-            }
-        }
-        let rows: Vec<Vec<Claim>> =
-            self.set.row.iter().map(|r| self.claims(r)).filter(|claims| !claims.is_empty()).collect();
-        if let Some(share) = share.map(|s| s.and(&Interval::closed(Exact::from(0), Exact::from(1)))) {
-            let detail = match share.is_empty() {
-                true => "no share of positives gives accuracy or precision from sensitivity and specificity".to_owned(),
-                false => format!("positives must be {} of the rows", share.text(4)),
-            };
-            checks.push(
-                Check::possible("prevalence", self.name.clone(), !share.is_empty(), detail)
-                    .assuming(format!("all rows are of the same images; {}", self.printing())),
-            );
-            if share.is_empty() {
-                return checks;
-            }
-        }
-        if !rows.is_empty() {
-            checks.push(self.search(&rows, share));
-        }
-        checks
-    }
-
-    fn search(&self, rows: &[Vec<Claim>], share: Option<Interval>) -> Check {
-        let TestSet { n, n_pos, n_neg, .. } = *self.set;
-        let (found, among, exhaustive) = match (n, n_pos, n_neg) {
-            (Some(n), ..) => (unknown::search(rows, unknown::splits(n, share)), format!("sets of {n} rows"), true),
-            (_, Some(pos), _) => {
-                let sizes = (1..=LARGEST_OTHER).map(|neg| Sizes { pos, neg });
-                (
-                    unknown::search(rows, sizes),
-                    format!("sets of {pos} positives and up to {LARGEST_OTHER} negatives"),
-                    false,
-                )
-            }
-            (_, _, Some(neg)) => {
-                let sizes = (1..=LARGEST_OTHER).map(|pos| Sizes { pos, neg });
-                (
-                    unknown::search(rows, sizes),
-                    format!("sets of {neg} negatives and up to {LARGEST_OTHER} positives"),
-                    false,
-                )
-            }
-            _ => {
-                let sizes = (2..=LARGEST_UNKNOWN).flat_map(|n| unknown::splits(n, share));
-                (unknown::search(rows, sizes), format!("sets of up to {LARGEST_UNKNOWN} rows"), false)
-            }
-        };
-        let (verdict, detail) = match (&found.pos, exhaustive) {
-            (Some((low, high)), _) => (
-                Verdict::NotInconsistent,
-                format!("{} class sizes fit among {among}, with {low} to {high} positives", found.count),
-            ),
-            (None, true) => (Verdict::Inconsistent, format!("no class sizes fit among {among}")),
-            (None, false) => (
-                Verdict::NotInconsistent,
-                format!("no class sizes fit among {among}: if the numbers are right, the set is larger"),
-            ),
-        };
-        let mut check = Check::new("unknown_sizes", self.name.clone(), verdict, detail);
-        check.solutions = Some(found.count);
-        check.warning = found.count == 0;
-        check.witness = found.first.map(|(sizes, counts)| {
-            let rows: Vec<String> = counts.iter().map(|&(tp, tn)| cells(sizes, tp, tn)).collect();
-            format!("{}: {}", said(sizes), rows.join("; "))
-        });
-        check.assuming(format!("all rows are of the same images; {}", self.printing()))
-    }
-
-    fn folds(&self, i: usize, row: &Row) -> Check {
-        let folds: Vec<Sizes> = self.set.fold.iter().map(|f| Sizes { pos: f.n_pos, neg: f.n_neg }).collect();
-        if folds.iter().any(|f| f.pos == 0 || f.neg == 0) {
-            return self.untestable("mean_of_folds", self.row_name(i), "a fold has one class only");
-        }
-        let (outcome, untested) = means::folds(&folds, &self.intervals(row));
-        let witness = |x: &[u64]| {
-            let (tp, tn) = x.split_at(folds.len());
-            format!("TP by fold {}; TN by fold {}", listed(tp), listed(tn))
-        };
-        let assumption = format!("the printed values are means over {} folds of the stated sizes", folds.len());
-        self.programme("mean_of_folds", i, outcome, &untested, &assumption, witness)
-    }
-
-    fn classes(&self, i: usize, row: &Row) -> Check {
-        let sizes = &self.set.classes;
-        let means = self.intervals(row);
-        let witness = |x: &[u64]| {
-            let (right, wrong) = x.split_at(sizes.len());
-            format!("right by class {}; wrongly called each class {}", listed(right), listed(wrong))
-        };
-        let (outcome, untested) = means::classes(sizes, &means, means::Accuracy::Share);
-        let reading = "the printed values are means over the classes, and accuracy is the share of right calls";
-        if outcome != Outcome::Infeasible || !row.values.contains_key(&Metric::Accuracy) {
-            return self.programme("macro_of_classes", i, outcome, &untested, reading, witness);
-        }
-        let (outcome, untested) = means::classes(sizes, &means, means::Accuracy::OneAgainstRest);
-        let reading = "the printed values, accuracy too, are means over the classes of each against the rest";
-        self.programme("macro_of_classes", i, outcome, &untested, reading, witness)
-    }
-
-    fn programme(
-        &self,
-        check: &'static str,
-        i: usize,
-        outcome: Outcome,
-        untested: &[Metric],
-        assumption: &str,
-        witness: impl Fn(&[u64]) -> String,
-    ) -> Check {
-        let (verdict, mut detail) = match &outcome {
-            Outcome::Feasible(_) => (Verdict::NotInconsistent, "whole counts give these means".to_owned()),
-            Outcome::Infeasible => (Verdict::Inconsistent, "no whole counts give these means".to_owned()),
-            Outcome::Undecided => (Verdict::Untestable, "the search for counts was given up".to_owned()),
-        };
-        if !untested.is_empty() {
-            let names: Vec<String> = untested.iter().map(ToString::to_string).collect();
-            detail += &format!("; not tested, since not linear in the counts: {}", names.join(", "));
-        }
-        let mut found = Check::new(check, self.row_name(i), verdict, detail);
-        match &outcome {
-            Outcome::Feasible(x) => found.witness = Some(witness(x)),
-            Outcome::Infeasible => found.solutions = Some(0),
-            Outcome::Undecided => {}
-        }
-        found.assuming(format!("{assumption}; {}", self.printing()))
-    }
-
-    /// The AUROCs against the operating points and the class sizes.
-    fn curves(&self, sizes: Option<Sizes>, checks: &mut Vec<Check>) {
-        let rows = &self.set.row;
-        let mut seen: Vec<&Printed> = Vec::new();
-        for (i, row) in rows.iter().enumerate() {
-            let Some(auroc) = row.values.get(&Metric::Auroc) else { continue };
-            let first = !seen.contains(&auroc);
-            seen.push(auroc);
-            // Rows of one AUROC at different thresholds are points of one curve; others stand on their own.
-            let of_curve: Vec<usize> =
-                (0..rows.len()).filter(|&j| rows[j].values.get(&Metric::Auroc) == Some(auroc)).collect();
-            let thresholds: Vec<_> = of_curve.iter().map(|&j| rows[j].values.get(&Metric::Threshold)).collect();
-            let one_curve = thresholds.iter().enumerate().all(|(k, t)| t.is_some() && !thresholds[..k].contains(t));
-            if one_curve && !first {
-                continue;
-            }
-            let of_curve = if one_curve { of_curve } else { vec![i] };
-            let points: Vec<Point> = of_curve.iter().filter_map(|&j| self.point(&rows[j], sizes)).collect();
-            if !points.is_empty() {
-                checks.push(self.staircase(auroc, &points, &of_curve));
-            }
-            if let Some(sizes) = sizes.filter(|_| first) {
-                checks.push(self.fingerprint(i, auroc, sizes));
-            } else if let Some(n) = self.set.n.filter(|_| first && sizes.is_none()) {
-                checks.push(self.candidates(i, auroc, n));
-            }
-        }
-    }
-
-    /// The rates of a row: from its counts where the sizes are known, else as printed.
-    fn point(&self, row: &Row, sizes: Option<Sizes>) -> Option<Point> {
-        let share = |of: (u64, u64), n: u64| {
-            let share = |count: u64| Exact::new(i128::from(count), i128::from(n));
-            Interval::closed(share(of.0), share(of.1))
-        };
-        let one = Exact::from(1);
-        match (row.matrix, sizes) {
-            (Some(m), _) if m.tp + m.fn_ > 0 && m.tn + m.fp > 0 => {
-                Some(Point { fpr: share((m.fp, m.fp), m.tn + m.fp), tpr: share((m.tp, m.tp), m.tp + m.fn_) })
-            }
-            (_, Some(sizes)) => {
-                let claims = self.claims(row);
-                let found = if claims.is_empty() { Solutions::default() } else { counts::enumerate(sizes, &claims) };
-                let (tp, tn) = (found.tp?, found.tn?);
-                Some(Point { fpr: share(tn, sizes.neg).map(-one, one), tpr: share(tp, sizes.pos) })
-            }
-            _ => {
-                let value = |metric| row.values.get(&metric).map(|v| self.interval(v));
-                let fpr = value(Metric::Specificity).map(|sp| sp.map(-one, one)).or_else(|| value(Metric::Fpr))?;
-                let tpr = value(Metric::Sensitivity).or_else(|| value(Metric::Fnr).map(|f| f.map(-one, one)))?;
-                Some(Point { fpr, tpr })
-            }
-        }
-    }
-
-    fn staircase(&self, auroc: &Printed, points: &[Point], rows: &[usize]) -> Check {
-        let bounds = roc_bounds::auroc(points);
-        let possible = !bounds.and(&self.interval(auroc)).is_empty();
-        let names: Vec<String> = rows.iter().map(|&j| self.row_name(j)).collect();
-        let one = if points.len() == 1 { "an operating point allows" } else { "the operating points allow" };
-        let detail = format!("{one} an AUROC of {}; printed is {auroc}", bounds.text(4));
-        Check::possible("auroc_against_points", names.join(" and "), possible, detail)
-            .assuming(format!("the same scores gave the AUROC and the operating points; {}", self.printing()))
-    }
-
-    fn fingerprint(&self, i: usize, auroc: &Printed, sizes: Sizes) -> Check {
-        let subject = self.row_name(i);
-        if let Some(reason) = self.not_exact(auroc) {
-            return self.untestable("auroc_fingerprint", subject, reason);
-        }
-        let within = Interval::of(auroc, self.rounding);
-        let count = fingerprint::whole_numbers(&within, sizes);
-        let detail = match count {
-            0 => {
-                let mut text = format!("no ranking of {} has the AUROC {auroc}", said(sizes));
-                let n = sizes.pos + sizes.neg;
-                if auroc.places() >= fingerprint::decimals_needed(n) {
-                    let candidates = fingerprint::positives(&within, n).unwrap_or_default();
-                    text += &format!("; of {n} rows it would have {} positives", alternatives(&candidates));
-                }
-                text
-            }
-            _ => format!("AUROC {auroc} times twice the pairs of {} can be whole", said(sizes)),
-        };
-        let mut check = Check::possible("auroc_fingerprint", subject, count > 0, detail);
-        check.solutions = Some(count);
-        check.assuming(format!("the AUROC is Mann-Whitney's, in doubles, of one run; {}", self.printing()))
-    }
-
-    /// The positives that an unrounded AUROC tells.
-    fn candidates(&self, i: usize, auroc: &Printed, n: u64) -> Check {
-        let subject = self.row_name(i);
-        if let Some(reason) = self.not_exact(auroc) {
-            return self.untestable("auroc_fingerprint", subject, reason);
-        }
-        let needed = fingerprint::decimals_needed(n);
-        let enough = auroc.places() >= needed;
-        let Some(found) = fingerprint::positives(&Interval::of(auroc, self.rounding), n) else {
-            return self.untestable("auroc_fingerprint", subject, "too many rows to search");
-        };
-        let (verdict, detail) = match (found.is_empty(), enough) {
-            (true, _) => (Verdict::Inconsistent, format!("no class sizes of {n} rows have the AUROC {auroc}")),
-            (_, true) => (Verdict::NotInconsistent, format!("of {n} rows, {} are positives", alternatives(&found))),
-            _ => (
-                Verdict::Untestable,
-                format!(
-                    "{} numbers of positives fit; it takes {needed} decimals to tell them, {} are printed",
-                    found.len(),
-                    auroc.places()
-                ),
-            ),
-        };
-        let mut check = Check::new("auroc_fingerprint", subject, verdict, detail);
-        check.solutions = Some(found.len() as u64);
-        check.assuming(format!("the AUROC is Mann-Whitney's, in doubles, of one run; {}", self.printing()))
-    }
-
-    /// Why an AUROC need not be a fraction of the pairs.
-    fn not_exact(&self, auroc: &Printed) -> Option<&'static str> {
-        match self.computed {
-            Some(Computed::Float32) => Some("it was computed in 32-bit floats"),
-            Some(Computed::Binned) => Some("it was computed over binned thresholds"),
-            Some(Computed::Averaged) => Some("it is a mean over runs"),
-            None if fingerprint::is_float32(auroc) => Some("its digits look like a 32-bit float's"),
-            None if self.set.mean == Some(Mean::Scores) => Some("it is a mean over folds"),
-            None => None,
-        }
-    }
-
-    fn untestable(&self, check: &'static str, subject: String, reason: &str) -> Check {
+    pub(super) fn untestable(&self, check: &'static str, subject: String, reason: &str) -> Check {
         Check::new(check, subject, Verdict::Untestable, reason)
     }
 
@@ -436,9 +168,11 @@ impl Subject<'_> {
         }
     }
 
-    fn intervals(&self, row: &Row) -> Vec<(Metric, Interval)> {
-        let rate = |m: &Metric| !matches!(m, Metric::Threshold | Metric::Auroc | Metric::AveragePrecision);
-        row.values.iter().filter(|(m, _)| rate(m)).map(|(&m, v)| (m, self.interval(v))).collect()
+    /// Where a rate lies, which is no number outside 0 to 1.
+    pub(super) fn rate(&self, row: &Row, metric: Metric) -> Option<Interval> {
+        let printed = self.interval(row.values.get(&metric)?);
+        let rate = printed.and(&Interval::closed(Exact::from(0), Exact::from(1)));
+        if metric == Metric::Youden { Some(printed) } else { Some(rate).filter(|r| !r.is_empty()) }
     }
 
     /// The claims that counts decide.
@@ -450,7 +184,7 @@ impl Subject<'_> {
         row.values.iter().filter(|(m, v)| Claim::new(**m, self.interval(v)).is_some()).map(|(&m, _)| m).collect()
     }
 
-    fn printing(&self) -> String {
+    pub(super) fn printing(&self) -> String {
         match (&self.set.tolerance, self.rounding) {
             (Some(tolerance), _) => format!("values within {tolerance} of those printed"),
             (_, Rounding::Half) => "values rounded to the nearest, ties either way".into(),
@@ -461,7 +195,7 @@ impl Subject<'_> {
         }
     }
 
-    fn row_name(&self, i: usize) -> String {
+    pub(super) fn row_name(&self, i: usize) -> String {
         match &self.set.row[i].name {
             Some(name) => format!("{}, {name}", self.name),
             None if self.set.row.len() == 1 => self.name.clone(),
@@ -475,12 +209,8 @@ pub fn said(sizes: Sizes) -> String {
     format!("{} positives and {} negatives", sizes.pos, sizes.neg)
 }
 
-fn cells(sizes: Sizes, tp: u64, tn: u64) -> String {
+pub(super) fn cells(sizes: Sizes, tp: u64, tn: u64) -> String {
     format!("TP {tp}, FP {}, FN {}, TN {tn}", sizes.neg - tn, sizes.pos - tp)
-}
-
-fn listed(numbers: &[u64]) -> String {
-    numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// `260 or 22173`, at most six of them.

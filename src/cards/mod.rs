@@ -7,6 +7,7 @@ mod from_folder;
 pub mod model;
 pub mod printed;
 pub mod published;
+mod published_check;
 mod toml_file;
 
 use toml_file::{check_labels, check_schema, parse, read};

@@ -39,6 +39,34 @@ pub struct ModelCard {
     pub weights: Weights,
     /// How a picture becomes the network's input.
     pub input: Input,
+    /// What pictures of the training data look like to the network; what differs much is told before a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
+}
+
+/// Statistics over pictures of the training data, one number a picture.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    /// Of the mean of the network's input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_mean: Option<Spread>,
+    /// Of its standard deviation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_std: Option<Spread>,
+    /// Of the mean of the last feature maps, as the architecture gives them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<Spread>,
+}
+
+/// Mean and standard deviation over pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spread {
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation, above 0.
+    pub std: f64,
 }
 
 /// The backbones that roentgen builds.
@@ -308,6 +336,11 @@ impl ModelCard {
         if let Some(last) = self.head.last().filter(|l| l.units != self.labels.len()) {
             let cause = format!("the last layer has {} units for {} labels", last.units, self.labels.len());
             return Err(bad("head", cause).mend("give it one unit a label"));
+        }
+        if let Some(Reference { input_mean, input_std, features }) = &self.reference
+            && [input_mean, input_std, features].into_iter().flatten().any(|s| s.std.is_nan() || s.std <= 0.0)
+        {
+            return Err(bad("reference", "a standard deviation is not above 0"));
         }
         self.weights.check()?;
         self.input.check()

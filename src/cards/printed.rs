@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// More decimals than this are refused: no double prints as many, and exact arithmetic on them stays within 128 bits.
-const MAX_PLACES: u32 = 20;
+/// Decimals beyond these are dropped, which is far below what a double knows: so exact arithmetic stays within 128 bits.
+const MAX_PLACES: usize = 18;
+
+/// Longer texts are no numbers.
+const MAX_LENGTH: usize = 40;
 
 /// A printed number: `0.8412`, `.84`, `84.12%`, `-0.05`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,14 +97,12 @@ impl FromStr for Printed {
             None => (false, digits),
         };
         let (whole, decimals) = magnitude.split_once('.').unwrap_or((magnitude, ""));
-        let all = format!("{whole}{decimals}");
-        if all.is_empty() || !all.bytes().all(|b| b.is_ascii_digit()) || whole.len() > 9 {
+        let digits_only = [whole, decimals].iter().all(|part| part.bytes().all(|b| b.is_ascii_digit()));
+        if !digits_only || whole.len() + decimals.len() == 0 || whole.len() > 6 || text.len() > MAX_LENGTH {
             return Err(fault());
         }
-        let places = decimals.len() as u32 + percent;
-        if places > MAX_PLACES {
-            return Err(Error::new(format!("`{text}` has more than {MAX_PLACES} decimals")).mend("shorten it"));
-        }
+        let decimals = &decimals[..decimals.len().min(MAX_PLACES - percent)];
+        let (all, places) = (format!("{whole}{decimals}"), (decimals.len() + percent) as u32);
         let mantissa: i128 = all.parse().map_err(|_| fault())?;
         Ok(Self { text: text.to_owned(), mantissa: if negative { -mantissa } else { mantissa }, places })
     }
@@ -158,7 +159,9 @@ mod tests {
         assert_eq!(p("-0.05").value(), Ratio::new(-1, 20));
         assert_eq!((p("0.0083").digits(), p("1").digits(), p("0.0").digits()), (2, 1, 1));
         assert_eq!((p("82.9%").as_f64(), p("0.8179808156177791").as_f64()), (0.829, 0.817_980_815_617_779_1));
-        for wrong in ["", "-", ".", "eight", "1e-3", "0,84", "0.8.4", "+1", "%", "0.000000000000000000001"] {
+        let long = p("0.00200913545264027861");
+        assert_eq!((long.places(), long.text().len()), (18, 22));
+        for wrong in ["", "-", ".", "eight", "1e-3", "0,84", "0.8.4", "+1", "%", "1234567"] {
             assert!(wrong.parse::<Printed>().is_err(), "{wrong}");
         }
     }

@@ -722,6 +722,24 @@ pub enum Weights {
         #[arg(value_name = "CARD")]
         card: String,
     },
+    /// The [reference] table of a model card, from pictures of its training data
+    Reference {
+        /// A bundled card's name or the path of a card
+        #[arg(value_name = "CARD")]
+        model: String,
+        /// The training data: a bundled card's name, the path of a card, or a folder
+        #[arg(long, value_name = "CARD|DIR")]
+        data: String,
+        /// Where the dataset's files are [default: the folder of the card]
+        #[arg(long, value_name = "DIR")]
+        root: Option<PathBuf>,
+        /// Only this split
+        #[arg(long, value_name = "S")]
+        split: Option<String>,
+        /// How many pictures, spread evenly over the data
+        #[arg(long, value_name = "N", default_value_t = 200, value_parser = positive)]
+        pictures: usize,
+    },
 }
 
 fn positive(text: &str) -> Result<usize, String> {

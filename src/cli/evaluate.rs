@@ -6,7 +6,7 @@ use crate::cards::catalogue;
 use crate::cards::model::ModelCard;
 use crate::cli::args;
 use crate::cli::calibrate::softmax_note;
-use crate::cli::{evaluation_table, machine, note, print, progress, tui};
+use crate::cli::{evaluation_table, machine, note, preflight, print, progress, tui};
 use crate::data;
 use crate::error::{Error, Result};
 use crate::files;
@@ -42,6 +42,7 @@ pub fn run(args: &args::Evaluate) -> Result<()> {
         None => RunFolder::usual(&model, &card, args.split.as_deref(), args.shard),
     };
     label_notes(&model, &dataset.labels);
+    preflight::before(&model, &model_home, &dataset, &device)?;
     let calibration = args.calibration.as_deref().map(|path| calibration(path, &model)).transpose()?;
     let plan = Plan {
         model: (model, model_home),
@@ -104,7 +105,9 @@ fn in_text(plan: Plan) -> Result<String> {
         Start::Begun(session) => {
             let stop = machine::stop_flag()?;
             let mut meter = progress::Meter::new();
-            live::complete(session, policy, &stop, &mut |p| meter.show(p))?
+            let (evaluation, failed) = live::complete(session, policy, &stop, &mut |p| meter.show(p))?;
+            preflight::after(&predictions::read(&folder.predictions(), None)?, &evaluation, policy)?;
+            (evaluation, failed)
         }
     };
     Ok(summary(&name, &evaluation, failed, &folder))

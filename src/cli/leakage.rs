@@ -44,8 +44,8 @@ fn text(found: &Leakage) -> String {
         None if found.same_dataset => {}
         None => text += "shared patients: not known\n",
     }
-    text += &format!("files with the same bytes: {} pairs\n{}", found.identical.len(), pairs(&found.identical));
-    text += &format!("other files of the same picture: {} pairs\n{}", found.near.len(), pairs(&found.near));
+    text += &format!("pairs of files with the same bytes: {}\n{}", found.identical.len(), pairs(&found.identical));
+    text += &format!("pairs of other files of the same picture: {}\n{}", found.near.len(), pairs(&found.near));
     if let Some(ids) = &found.trained_on {
         text += &format!("on the training list: {} of {images_b} images\n{}", ids.len(), listed(ids));
     }

@@ -17,6 +17,7 @@ mod leakage;
 mod machine;
 mod merge;
 mod predict;
+mod preflight;
 mod progress;
 mod report;
 mod reproduce;

@@ -98,7 +98,8 @@ fn not_comparable(found: &Reproduction) -> String {
 /// How many labels have each verdict.
 fn summary(found: &Reproduction) -> String {
     let all = found.labels.len();
-    let counts: Vec<String> = found.counts.iter().map(|(v, n)| format!("{n} of {all} {}", v.words())).collect();
+    let counts: Vec<String> =
+        found.counts.iter().map(|c| format!("{} of {all} {}", c.labels, c.verdict.words())).collect();
     let mean = found.macro_average.as_ref().map(|m| format!("macro: {}; ", m.verdict.words()));
     format!("{}labels: {}", mean.unwrap_or_default(), counts.join(", "))
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::cli::args::{self, Format};
-use crate::cli::{inputs, json, note, print, score_text};
+use crate::cli::{inputs, json, note, preflight, print, score_text};
 use crate::error::{Error, Result};
 use crate::metrics::breakdown::{Breakdown, breakdown};
 use crate::metrics::calibration::Forecast;
@@ -75,6 +75,7 @@ pub fn run(args: &args::Score) -> Result<()> {
     }
     let settings = settings(args);
     let mut evaluation = evaluation::evaluate(&predictions, tuning.as_ref(), &settings)?;
+    preflight::after(&predictions, &evaluation, settings.policy)?;
     if args.selection.unit == args::Unit::Study {
         evaluation.policy.unit = "study".into();
         evaluation.policy.aggregate = Some(inputs::aggregate(&args.selection));

@@ -1,11 +1,14 @@
-//! `roentgen weights`: the bundled model cards, and what is in a model.
+//! `roentgen weights`: the bundled model cards, what is in a model, and the reference statistics of a card.
 
 use candle_core::{DType, Device, Tensor};
 
+use crate::audit::preflight;
 use crate::cards::catalogue;
-use crate::cards::model::{ModelCard, Step};
+use crate::cards::model::{ModelCard, Reference, Step};
+use crate::cli::preflight::facts;
 use crate::cli::table::{Side, Table};
 use crate::cli::{args, print};
+use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::models::{self, Model};
 
@@ -14,6 +17,10 @@ pub fn run(verb: &args::Weights) -> Result<()> {
     match verb {
         args::Weights::List => list(),
         args::Weights::Show { card } => show(card),
+        args::Weights::Reference { model, data, root, split, pictures } => {
+            let dataset = data::load(&catalogue::dataset(data)?, root.as_deref(), split.as_deref())?;
+            reference(model, &dataset, *pictures)
+        }
     }
 }
 
@@ -71,4 +78,17 @@ fn layers(card: &ModelCard, model: &Model) -> Result<String> {
 /// A step of preprocessing as its card has it.
 fn step(step: &Step) -> String {
     toml::to_string(step).map_or_else(|_| format!("{step:?}"), |text| text.trim_end().replace('\n', ", "))
+}
+
+/// Prints the table that goes into the model card.
+fn reference(model: &str, dataset: &Dataset, pictures: usize) -> Result<()> {
+    #[derive(serde::Serialize)]
+    struct Part {
+        reference: Reference,
+    }
+    let (card, home) = catalogue::model(model)?;
+    let (network, _) = models::load(&card, &home, &Device::Cpu)?;
+    let sample = facts(&card, Some(&network), dataset, pictures)?;
+    let text = toml::to_string(&Part { reference: preflight::reference(&sample) });
+    print(&text.map_err(|e| Error::new(e.to_string()))?)
 }
