@@ -132,7 +132,9 @@ fn predict_again(
         return Ok(());
     }
     findings.checked.push("weights: their hash".into());
-    let pace = Pace { batch: description.batch, decoders: threads, strict: false };
+    // The batch changes nothing on the CPU; elsewhere it is the run's.
+    let batch = if device.is_cpu() { args.machine.batch } else { description.batch };
+    let pace = Pace { batch, decoders: threads, strict: false };
     let job = Job { model: &model, input: &description.model.input, samples: &dataset.samples, pace };
     let mut meter = progress::Meter::new();
     let outcomes = engine::run(&job, Vec::new(), &mut |_| Ok(()), &*machine::stop_flag()?, &mut |p| meter.show(p))?;

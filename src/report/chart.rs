@@ -97,7 +97,7 @@ pub struct Chart {
 
 const SIZE: (u32, u32) = (800, 740);
 /// The box between the axes: left, top, right, bottom.
-const BOX: [f64; 4] = [118.0, 150.0, 772.0, 632.0];
+const BOX: [f64; 4] = [118.0, 160.0, 772.0, 632.0];
 
 impl Chart {
     fn at(&self, (x, y): Point) -> Point {
@@ -320,7 +320,7 @@ fn thinned(points: impl Iterator<Item = Point>) -> Vec<Point> {
 
 /// About how wide a text is, pixels; never too narrow for common letters.
 fn width(text: &str, size: u32) -> f64 {
-    0.58 * f64::from(size) * text.chars().count() as f64
+    0.56 * f64::from(size) * text.chars().count() as f64
 }
 
 /// The text, cut where it would be wider than `room`.

@@ -1,10 +1,14 @@
 //! `report.json`: everything that a run came to, recomputed from the run's predictions.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
 
+use super::canonical;
 use super::checklist::{self, Checklist};
 use super::examples::{self, Example};
 use super::redaction::Ids;
@@ -19,6 +23,9 @@ use crate::run::{Description, RunFolder};
 
 /// The schema that a report names.
 pub const SCHEMA: &str = "roentgen/report/1";
+
+/// More replicates say nothing more, and a report that asks for them would hold its reader's machine for hours.
+const MOST_REPLICATES: usize = 20_000;
 
 /// What a person chose for the report; part of it, so that a verifier computes the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -118,7 +125,7 @@ pub struct Material {
     pub model: ModelCard,
     /// The dataset's card.
     pub dataset: DatasetCard,
-    /// What ran.
+    /// What ran, without the places of images and weights.
     pub description: Description,
     /// The curves of each label of the evaluation.
     pub curves: Vec<Option<Curves>>,
@@ -135,9 +142,12 @@ impl Material {
                 .at(folder.path().display())
                 .mend("finish it with `evaluate --resume`"));
         }
+        if choices.bootstrap > MOST_REPLICATES {
+            return Err(Error::usage(format!("more than {MOST_REPLICATES} replicates")).at("the bootstrap"));
+        }
         // Without a bootstrap there is no seed, so that nothing in the report is without a meaning.
         let choices = if choices.bootstrap == 0 { Choices::default() } else { choices };
-        let description = Description::read(folder)?;
+        let description = without_places(Description::read(folder)?);
         let predictions = read_predictions(folder, &description.model)?;
         let settings = Settings {
             policy: description.policy,
@@ -156,7 +166,7 @@ impl Material {
             schema: SCHEMA,
             software: concat!("roentgen ", env!("CARGO_PKG_VERSION")),
             choices,
-            run: run(&description)?,
+            run: canonical::value(&description)?,
             counts: counts(&predictions, &description, failures.len()),
             evaluation,
             subgroups,
@@ -216,17 +226,29 @@ pub fn run_files(folder: &RunFolder) -> Vec<String> {
 
 /// The run's predictions with the labels in the model's order, as the run itself held them.
 fn read_predictions(folder: &RunFolder, model: &ModelCard) -> Result<Predictions> {
-    let mut predictions = predictions::read(&folder.predictions(), None)?;
+    let mut predictions = read_table(&folder.predictions())?;
     let place = |label: &Label| model.labels.iter().position(|name| *name == label.name);
     predictions.labels.sort_by_key(|label| place(label).unwrap_or(usize::MAX));
     Ok(predictions)
 }
 
-/// The description without the folder of the images, which is the machine's own.
-fn run(description: &Description) -> Result<Value> {
-    let mut description = description.clone();
+/// Reads a table that a run wrote. A compressed one is refused: a small file may hold more than the memory does.
+pub fn read_table(path: &Path) -> Result<Predictions> {
+    let mut start = [0; 2];
+    let begun = File::open(path).and_then(|mut file| file.read(&mut start)).map_err(|e| Error::io(path, e))?;
+    if begun == 2 && start == [0x1f, 0x8b] {
+        return Err(Error::new("compressed, which no run writes").at(path.display()));
+    }
+    predictions::read(path, None)
+}
+
+/// The description without the places of images and weights, which are the machine's own.
+fn without_places(mut description: Description) -> Description {
     description.dataset.root = None;
-    super::canonical::value(&description)
+    if let Some(path) = &mut description.model.weights.path {
+        *path = path.file_name().map(PathBuf::from).unwrap_or_default();
+    }
+    description
 }
 
 fn counts(predictions: &Predictions, description: &Description, failed: usize) -> Counts {

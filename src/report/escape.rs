@@ -42,6 +42,9 @@ pub fn latex(text: &str) -> String {
             '^' => out.push_str("\\textasciicircum{}"),
             '<' => out.push_str("\\textless{}"),
             '>' => out.push_str("\\textgreater{}"),
+            // What our own tables use; other letters are for LuaLaTeX or XeLaTeX.
+            '≥' => out.push_str("$\\geq$"),
+            '–' => out.push_str("--"),
             '[' | ']' => out.extend(['{', c, '}']),
             '&' | '%' | '$' | '#' | '_' | '{' | '}' => out.extend(['\\', c]),
             c => out.push(c),

@@ -211,12 +211,10 @@ fn provenance(material: &Material) -> Result<String> {
         rows.extend(hash.as_ref().map(|hash| (name, code(hash))));
     }
     let rows: String = rows.iter().map(|(name, value)| format!("<dt>{}</dt><dd>{value}</dd>\n", esc(name))).collect();
-    let mut shown = dataset.clone();
-    shown.root = None;
     let fault = |e: toml::ser::Error| Error::new(e.to_string()).at("a card");
     let mut cards = vec![
         ("The model's card", toml::to_string(model).map_err(fault)?),
-        ("The dataset's card", toml::to_string(&shown).map_err(fault)?),
+        ("The dataset's card", toml::to_string(dataset).map_err(fault)?),
     ];
     cards.extend(run.calibration.as_ref().map(|c| ("The calibration maps", c.content.clone())));
     let cards = cards

@@ -215,13 +215,23 @@ fn distribution(material: &Material) -> Vec<Plot> {
     let mut parts: Vec<(String, f64)> =
         known.iter().filter(|l| l.positive > 0).map(|l| (l.label.clone(), l.positive as f64)).collect();
     parts.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let title = match known.as_slice() {
+        // Of one finding the rest says more than the whole.
+        [only] => {
+            let others =
+                [("negative", only.negative), ("uncertain", only.uncertain), ("not mentioned", only.unmentioned)];
+            parts.extend(others.iter().filter(|o| o.1 > 0).map(|(name, n)| ((*name).to_owned(), *n as f64)));
+            "Images by what the data say"
+        }
+        _ => "Findings as shares of all findings",
+    };
     let words = |what: &str| {
         format!(
             "{what}: {}",
             bars.rows.iter().map(|r| format!("{} {}", r.name, r.words)).collect::<Vec<_>>().join("; ")
         )
     };
-    let pie = Pie { title: "Findings as shares of all findings".into(), parts };
+    let pie = Pie { title: title.into(), parts };
     vec![
         Plot {
             name: "labels_bar".into(),

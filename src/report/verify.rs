@@ -7,11 +7,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::document::{Choices, Material, SCHEMA};
+use super::document::{Choices, Material, SCHEMA, read_table};
 use super::{bundle, canonical, examples, signature, signers};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::predictions;
 use crate::run::RunFolder;
 
 /// No report is longer.
@@ -174,9 +173,6 @@ fn recompute(report: &Value, folder: &RunFolder, findings: &mut Findings) -> Res
         report["choices"][key].as_u64().ok_or_else(|| Error::new(format!("no whole number `{key}`")).at("choices"))
     };
     let choices = Choices { bootstrap: whole("bootstrap")? as usize, seed: whole("seed")? };
-    if choices.bootstrap > MOST_REPLICATES {
-        return Err(Error::new(format!("more than {MOST_REPLICATES} replicates")).at("choices"));
-    }
     let mut material = Material::of_run(folder, choices)?;
     let before = findings.off.len();
     findings.off.extend(material.unlike_run(folder)?);
@@ -214,16 +210,13 @@ fn recompute(report: &Value, folder: &RunFolder, findings: &mut Findings) -> Res
     Ok(())
 }
 
-/// More replicates are no honest report's, and would hold a reader's machine for hours.
-const MOST_REPLICATES: usize = 100_000;
-
 /// Predictions whose truths or patients are not those of the manifest.
 fn unlike_manifest(folder: &RunFolder) -> Result<Vec<String>> {
-    let table = predictions::read(&folder.predictions(), None)?;
+    let table = read_table(&folder.predictions())?;
     if table.labels.iter().all(|label| label.truths.is_none()) {
         return Ok(Vec::new());
     }
-    let manifest = predictions::read(&folder.manifest(), None)?;
+    let manifest = read_table(&folder.manifest())?;
     let rows: std::collections::HashMap<&str, usize> =
         manifest.images.iter().enumerate().map(|(row, id)| (id.as_str(), row)).collect();
     let mut off = Vec::new();
