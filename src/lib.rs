@@ -12,7 +12,8 @@
 //!
 //! Who may import whom is held by `tests/architecture.rs`: [`error`], [`labels`], [`files`], [`dicom_elements`],
 //! [`predictions`], [`cards`] and [`run`] are the base; [`data`], [`imaging`] and [`weights`] stand on it and not on each
-//! other; [`models`] add [`ops`]; [`inference`] joins them; [`explain`] looks into models; [`metrics`] know the predictions
+//! other; [`models`] add [`ops`]; [`inference`] joins them; [`explain`] looks into models, with
+//! [`data`] and [`metrics`] for its tests; [`metrics`] know the predictions
 //! only; [`tui`] may use all but [`cli`], which may use everything; only these two print.
 //!
 //! Three rooms are not in the first sketch of the layout: `files` (whole-or-nothing writes and hashes, which cards, runs

@@ -58,7 +58,7 @@ fn one_file_a_detected_abnormality() {
         std::fs::create_dir_all(pictures.join(sub)).unwrap();
         phantom(&pictures.join(sub), "chest.png");
     }
-    std::fs::write(pictures.join("bad.png"), b"\x89PNG\r\n\x1a\n and no more").unwrap();
+    std::fs::write(pictures.join("a/bad.png"), b"\x89PNG\r\n\x1a\n and no more").unwrap();
     let (from, out) = (pictures.display().to_string(), folder.path().join("out"));
     let ran = explain(&[&from, "--only-positive", "--out", &out.display().to_string(), "--format", "json"]);
     // What could be read is there, what could not is told.
@@ -180,7 +180,8 @@ fn predict_tells_how_sure_it_is_and_score_uses_it() {
     assert!(risk(4) < risk(0), "{first}");
     assert!(roentgen(["score", &table, "--risk-coverage", "doubt"]).error(2).contains("column `doubt`"));
     // A model and itself agree.
-    let twice = predict(&["--data", "phantom", "--limit", "2", "--ensemble", "phantom-densenet", "--format", "json"]).ok();
+    let twice =
+        predict(&["--data", "phantom", "--limit", "2", "--ensemble", "phantom-densenet", "--format", "json"]).ok();
     let twice: serde_json::Value = serde_json::from_str(&twice).unwrap();
     assert_eq!(twice["images"][0]["mutual_information"], 0.0);
     let says = predict(&["--data", "phantom", "--uncertainty", "mc-dropout"]).error(2).to_owned();

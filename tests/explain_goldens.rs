@@ -74,7 +74,8 @@ fn class_activation_maps_equal_pytorch_grad_cams() {
             let raw = at(if layer.name == "features.norm5" { &behind } else { &layer }, Cam::GradCam);
             let raw: Vec<f32> = raw.into_iter().flat_map(|m| m.values).collect();
             let raw = off(&raw, &numbers(&golden["raw_gradcam"]));
-            let cams = [("GradCAM", Cam::GradCam), ("GradCAMPlusPlus", Cam::GradCamPlusPlus), ("HiResCAM", Cam::HiResCam)];
+            let cams =
+                [("GradCAM", Cam::GradCam), ("GradCAMPlusPlus", Cam::GradCamPlusPlus), ("HiResCAM", Cam::HiResCam)];
             let scaled = cams.map(|(key, cam)| {
                 let ours: Vec<f32> = of(cam).iter().flat_map(sparse).collect();
                 off(&ours, &numbers(&golden[format!("{key}_224_every_16th_pixel")]))
@@ -116,7 +117,8 @@ fn integrated_gradients_equal_captums() {
 #[test]
 fn names_of_layers_are_torchvisions_and_keras() {
     let [(_, densenet), (_, resnet), (_, mobilenet)] = networks();
-    let same = |model: &Model, a: &str, b: &str| assert_eq!(model.layer(Some(a)).unwrap(), model.layer(Some(b)).unwrap());
+    let same =
+        |model: &Model, a: &str, b: &str| assert_eq!(model.layer(Some(a)).unwrap(), model.layer(Some(b)).unwrap());
     same(&densenet, "conv5_block16_concat", "features.denseblock4");
     same(&densenet, "features.norm5", "features");
     same(&resnet, "layer4", "conv5_block2_out");
@@ -151,4 +153,73 @@ fn maps_of_one_place_and_constant_images() {
             assert!(maps[0].resized(5, 3).values.iter().all(|v| v.is_finite()));
         }
     }
+}
+
+#[test]
+fn dropped_units_spread_the_logits() {
+    let with = |p: f64| {
+        let head = format!(
+            "[options]\nblocks = [2, 1, 1, 1]\ngrowth = 4\n[[head]]\nunits = 32\nactivation = \"relu\"\ndropout = {p}\n[[head]]\nunits = 2\n"
+        );
+        let mut shapes = formula::densenet(4, [2, 1, 1, 1], 3, 2);
+        shapes.retain(|(name, _)| !name.starts_with("classifier"));
+        for (i, shape) in [[32, 9], [2, 32]].into_iter().enumerate() {
+            shapes.push((format!("classifier.{i}.weight"), shape.to_vec()));
+            shapes.push((format!("classifier.{i}.bias"), vec![shape[0]]));
+        }
+        model(&card("densenet121", 2, 3, &head), formula::weights(&shapes)).unwrap()
+    };
+    let x = input([1, 3, 64, 64]);
+    let draws = |model: &Model, seed| {
+        let mut rng = roentgen::metrics::rng::Rng::new(seed, 0);
+        model.dropped(&x, 400, &mut || rng.uniform()).unwrap()
+    };
+    let (plain, dropping) = (with(0.0), with(0.5));
+    assert!(!plain.has_dropout() && dropping.has_dropout());
+    let forward: Vec<f32> = plain.forward(&x).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    assert!(draws(&plain, 1).iter().all(|logits| *logits == forward));
+    let found = draws(&dropping, 1);
+    assert_eq!(found, draws(&dropping, 1));
+    assert_ne!(found, draws(&dropping, 2));
+    // Half of the units at twice their size: the mean stays.
+    for (i, forward) in forward.iter().enumerate() {
+        let mean = found.iter().map(|logits| logits[i]).sum::<f32>() / 400.0;
+        let spread = (found.iter().map(|logits| (logits[i] - mean).powi(2)).sum::<f32>() / 400.0).sqrt();
+        assert!(spread > 0.0 && (mean - forward).abs() < 5.0 * spread / 20.0, "{mean} {forward} {spread}");
+    }
+}
+
+/// Timings, for a quiet machine: `cargo test --release --test main explain_goldens::cost -- --ignored --nocapture`.
+#[test]
+#[ignore = "it takes a quiet machine and some seconds"]
+fn cost() {
+    let seconds = |run: &mut dyn FnMut()| {
+        let begun = std::time::Instant::now();
+        run();
+        begun.elapsed().as_secs_f64()
+    };
+    let median = |mut times: Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    };
+    let [(_, densenet), (_, resnet), _] = networks();
+    let x = input([1, 3, 224, 224]);
+    let layer = densenet.layer(None).unwrap();
+    let all: Vec<usize> = (0..14).collect();
+    let (mut forward, mut with_maps) = (Vec::new(), Vec::new());
+    for _ in 0..40 {
+        forward.push(seconds(&mut || drop(densenet.forward(&x).unwrap())));
+        with_maps.push(seconds(&mut || drop(gradcam::maps(&densenet, &x, &layer, &all, Cam::GradCam).unwrap())));
+    }
+    let (forward, with_maps) = (median(forward), median(with_maps));
+    println!(
+        "DenseNet-121 forward {:.1} ms, with 14 maps {:.1} ms: {:+.1}%",
+        1e3 * forward,
+        1e3 * with_maps,
+        100.0 * (with_maps / forward - 1.0)
+    );
+    let baseline = x.zeros_like().unwrap();
+    let mut integrate = || drop(ig::integrate(&resnet, &x, &baseline, 0, 32, Rule::GaussLegendre).unwrap());
+    let times = (0..5).map(|_| seconds(&mut integrate)).collect();
+    println!("Integrated Gradients, ResNet-18, 32 steps: {:.3} s", median(times));
 }

@@ -99,7 +99,10 @@ fn input_gradients_equal_pytorchs() {
         };
         let (median, worst) = sorted(&golden["sum_over_channels_pooled_14x14"]);
         let exact = sorted(&double["input_gradient_of_logit_0"][name]);
-        println!("{name}: gradient off by {median:.1e}, at worst {worst:.1e}; from f64's by {:.1e}, {:.1e}", exact.0, exact.1);
+        println!(
+            "{name}: gradient off by {median:.1e}, at worst {worst:.1e}; from f64's by {:.1e}, {:.1e}",
+            exact.0, exact.1
+        );
         // Where a ReLU's input is within rounding of 0, the gradient jumps: PyTorch in f32 is off its own golden by up to
         // 3.2e-2 of the largest here once it folds the norms of MobileNetV2 into the weights, as we do.
         assert!(median < 2e-3 && worst < 5e-2, "{name}: {median}, {worst}");

@@ -237,8 +237,14 @@ impl Work<'_> {
                     for (label, map) in &explained.positive {
                         if trials[*label].len() < self.trials {
                             let of = (*label, map);
-                            trials[*label]
-                                .push(Trial::run(&self.explainer, self.randomized, input, *size, of, self.seed)?);
+                            trials[*label].push(Trial::run(
+                                &self.explainer,
+                                self.randomized,
+                                input,
+                                *size,
+                                of,
+                                self.seed,
+                            )?);
                         }
                     }
                 }
@@ -303,8 +309,7 @@ impl Work<'_> {
             };
             let error = explanation.completeness_errors.as_ref().map(|errors| errors[i]);
             let over = self.explainer.placed(&map, size.0, size.1).over(size.0, size.1);
-            let mut row = Row::new(sample, &caption, &over, error);
-            row.highest = map.highest();
+            let mut row = Row::new(&caption, &map, &over, error);
             if self.out.is_some() {
                 self.draw(&picture, &map, &over, &caption, &mut row, &mut explained)?;
             }
@@ -343,7 +348,8 @@ impl Work<'_> {
         if self.raw {
             explained.files.push((format!("{name}.npy"), npy::file(map)));
             let highest = over.highest().max(f32::MIN_POSITIVE);
-            let samples: Vec<u16> = over.values.iter().map(|v| (v.max(0.0) / highest * 65535.0).round() as u16).collect();
+            let samples: Vec<u16> =
+                over.values.iter().map(|v| (v.max(0.0) / highest * 65535.0).round() as u16).collect();
             explained.files.push((format!("{name}.map.png"), encode::png_gray16(over.width, over.height, &samples)?));
         }
         Ok(())

@@ -179,7 +179,8 @@ fn selective(
     })?;
     let number = |(value, image): (&String, &String)| -> Result<f64> {
         let number = value.parse().ok().filter(|v: &f64| v.is_finite());
-        number.ok_or_else(|| Error::new(format!("{value:?} is no number")).at(format_args!("image {image}")).at(place()))
+        number
+            .ok_or_else(|| Error::new(format!("{value:?} is no number")).at(format_args!("image {image}")).at(place()))
     };
     let values = values.iter().zip(&table.images).map(number).collect::<Result<Vec<_>>>()?;
     let mut found = Vec::new();

@@ -9,8 +9,8 @@ use crate::metrics::breakdown::Breakdown;
 use crate::metrics::evaluation::Evaluation;
 use crate::metrics::matching::Match;
 use crate::metrics::operating_point::FittedOn;
-use crate::metrics::risk_coverage::COVERAGES;
 use crate::metrics::policies::UnderPolicies;
+use crate::metrics::risk_coverage::COVERAGES;
 
 /// All tables of a document; of one that looks for a number, only what was found.
 pub fn text(document: &Document) -> String {
@@ -55,7 +55,8 @@ fn selective(labels: &[Selective]) -> Table {
     let header: Vec<&str> = ["label", "threshold"].into_iter().chain(kept.iter().map(String::as_str)).collect();
     let mut table = table(&[&header[..], &["AURC", "excess"]].concat());
     for Selective { label, threshold, found, .. } in labels {
-        let numbers = [Some(*threshold)].into_iter().chain(found.risks).chain([found.aurc, found.excess_aurc].map(Some));
+        let numbers =
+            [Some(*threshold)].into_iter().chain(found.risks).chain([found.aurc, found.excess_aurc].map(Some));
         table.row(std::iter::once(label.clone()).chain(numbers.map(number)));
     }
     table

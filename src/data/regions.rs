@@ -48,9 +48,9 @@ impl Regions {
         match (table.column("Finding Label"), runs) {
             (Ok(label), _) => Self::nih(&table, label),
             (_, Some(runs)) => Self::siim(&table, runs),
-            _ => Err(Error::new("neither boxes nor masks that are known here").at(path.display()).mend(
-                "give ChestX-ray14's BBox_List_2017.csv, SIIM's ImageId,EncodedPixels, or CheXlocalize's JSON",
-            )),
+            _ => Err(Error::new("neither boxes nor masks that are known here")
+                .at(path.display())
+                .mend("give ChestX-ray14's BBox_List_2017.csv, SIIM's ImageId,EncodedPixels, or CheXlocalize's JSON")),
         }
     }
 
@@ -82,9 +82,11 @@ impl Regions {
             let mut numbers = [0.0; 4];
             for (i, number) in numbers.iter_mut().enumerate() {
                 let cell = row.get(first + i);
-                *number = cell.parse().ok().filter(|v: &f64| v.is_finite() && *v >= 0.0).ok_or_else(|| {
-                    table.fault(row, first + i, format!("{cell:?} is no number of pixels"))
-                })?;
+                *number = cell
+                    .parse()
+                    .ok()
+                    .filter(|v: &f64| v.is_finite() && *v >= 0.0)
+                    .ok_or_else(|| table.fault(row, first + i, format!("{cell:?} is no number of pixels")))?;
             }
             let [x, y, w, h] = numbers;
             regions.add(row.get(image), row.get(label), (SIDE, SIDE), Shape::Box([x, y, x + w, y + h]));
@@ -94,10 +96,7 @@ impl Regions {
 
     fn siim(table: &CsvFile, column: usize) -> Result<Self> {
         let image = ["ImageId", "image_id", "id"].iter().find_map(|name| table.column(name).ok());
-        let image = match image {
-            Some(image) => image,
-            None => table.column("ImageId")?,
-        };
+        let image = image.map_or_else(|| table.column("ImageId"), Ok)?;
         let mut regions = Self::default();
         for row in &table.rows {
             let cell = row.get(column);
@@ -279,7 +278,10 @@ mod tests {
         let regions = read("BBox_List_2017.csv", text).unwrap();
         let region = regions.get("images_001/00013118_008.png", "Infiltration").unwrap();
         let mask = region.mask(4, 4);
-        assert_eq!(mask.iter().map(|m| u8::from(*m)).collect::<Vec<_>>(), [1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(
+            mask.iter().map(|m| u8::from(*m)).collect::<Vec<_>>(),
+            [1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        );
         assert!(regions.get("00013118_008.png", "Mass").is_none() && !regions.has("other.png"));
         let bad = read("b.csv", &text.replace("512,0", "512,x")).unwrap_err().to_string();
         assert!(bad.ends_with("b.csv, line 2, column `y`: \"x\" is no number of pixels"), "{bad}");
@@ -292,14 +294,18 @@ mod tests {
         let regions = read("train-rle.csv", &text).unwrap();
         assert_eq!(regions.get("dicom/a.b.c.dcm", "Pneumothorax").unwrap().mask(2, 2), [true, false, true, false]);
         assert!(!regions.has("none"));
-        assert!(read("r.csv", "ImageId,EncodedPixels\na,5 99999999\n").unwrap_err().to_string().contains("no runs over"));
+        assert!(
+            read("r.csv", "ImageId,EncodedPixels\na,5 99999999\n").unwrap_err().to_string().contains("no runs over")
+        );
     }
 
     #[test]
     fn masks_of_chexlocalize() {
         // Four columns of three rows; the middle of the second column and all of the third.
         let file = |counts: &str| {
-            format!("{{\"patient1_study1_view1_frontal\": {{\"Airspace Opacity\": {{\"size\": [3, 4], \"counts\": {counts}}}}}}}")
+            format!(
+                "{{\"patient1_study1_view1_frontal\": {{\"Airspace Opacity\": {{\"size\": [3, 4], \"counts\": {counts}}}}}}}"
+            )
         };
         for counts in [format!("{:?}", letters(&[4, 1, 1, 3, 3])), "[4, 1, 1, 3, 3]".into()] {
             let regions = read("gt.json", &file(&counts)).unwrap();

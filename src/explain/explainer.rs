@@ -64,9 +64,7 @@ impl<'a> Explainer<'a> {
     /// error, and so is one that is not there.
     pub fn new(model: &'a Model, card: &'a ModelCard, method: Method, layer: Option<&str>) -> Result<Self> {
         let layer = match (method, layer) {
-            (Method::Cam(_), name) => {
-                Some(model.layer(name).map_err(|e| e.at(format_args!("model `{}`", card.name)))?)
-            }
+            (Method::Cam(_), name) => Some(model.layer(name).map_err(|e| e.at(format_args!("model `{}`", card.name)))?),
             (_, None) => None,
             (_, Some(name)) => {
                 return Err(Error::usage(format!("{method} is of the pixels, not of a layer"))
@@ -101,9 +99,8 @@ impl<'a> Explainer<'a> {
             }
             (Method::IntegratedGradients(settings), _) => {
                 let baseline = settings.baseline.of(image, &self.card.input, size)?;
-                let of = |label: &usize| {
-                    ig::integrate(self.model, image, &baseline, *label, settings.steps, settings.rule)
-                };
+                let of =
+                    |label: &usize| ig::integrate(self.model, image, &baseline, *label, settings.steps, settings.rule);
                 let found = labels.iter().map(of).collect::<Result<Vec<_>>>()?;
                 let errors = found.iter().map(|i| i.completeness_error).collect();
                 let logits = match found.first() {

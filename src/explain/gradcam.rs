@@ -21,13 +21,7 @@ pub enum Cam {
 
 /// The maps of the logits number `labels` for one image `[1, channels, h, w]` at `layer`, in that order, without what is
 /// negative, and the image's logits.
-pub fn maps(
-    model: &Model,
-    image: &Tensor,
-    layer: &Layer,
-    labels: &[usize],
-    cam: Cam,
-) -> Result<(Vec<Map>, Vec<f32>)> {
+pub fn maps(model: &Model, image: &Tensor, layer: &Layer, labels: &[usize], cam: Cam) -> Result<(Vec<Map>, Vec<f32>)> {
     let found = model.layer_gradients(image, layer, labels)?;
     let (_, height, width) = found.shape;
     let map = |gradient: &Vec<f32>| {

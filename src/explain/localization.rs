@@ -162,9 +162,8 @@ fn summary(label: &str, cases: &[&Case], draws: Draws) -> Localization {
     let centre_cuts = [0, 1].map(|parity| best(|c| &c.centre, parity));
     let mut iou = compared(&|p, patient| p.overlaps[map_cuts[patient % 2]]);
     let other = compared(&|p, patient| p.overlaps[centre_cuts[patient % 2]]);
-    let both = |c: &&Case, patient: usize| {
-        c.map.overlaps[map_cuts[patient % 2]] - c.centre.overlaps[centre_cuts[patient % 2]]
-    };
+    let both =
+        |c: &&Case, patient: usize| c.map.overlaps[map_cuts[patient % 2]] - c.centre.overlaps[centre_cuts[patient % 2]];
     let difference: Vec<f64> = cases.iter().zip(&patients).map(|(c, patient)| both(c, *patient)).collect();
     iou.centre = other.centre;
     iou.difference = mean(&difference, &patients, numbers.len(), draws);

@@ -123,8 +123,13 @@ mod tests {
         let picture = Picture { width: 300, height: 2, pixels: Pixels::Gray(vec![100; 600]), range: [0.0, 255.0] };
         let map = Map { width: values.len(), height: 1, values };
         let placed = Placed { map: &map, region: Region::whole(300, 2) };
-        let caption =
-            Caption { image: "a.png".into(), label: "Effusion".into(), probability: 0.87, threshold: 0.5, method: "gradcam relu".into() };
+        let caption = Caption {
+            image: "a.png".into(),
+            label: "Effusion".into(),
+            probability: 0.87,
+            threshold: 0.5,
+            method: "gradcam relu".into(),
+        };
         overlay(&picture, placed, &caption)
     }
 

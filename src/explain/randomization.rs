@@ -81,6 +81,8 @@ mod tests {
         assert_eq!(rank_correlation(&map(&[1.0, 2.0, 3.0]), &map(&[3.0, 2.0, 1.0])), -1.0);
         assert_eq!(rank_correlation(&map(&[1.0, 2.0, 3.0]), &map(&[0.0; 3])), 0.0);
         // scipy.stats.spearmanr([1, 2, 2, 4], [1, 3, 2, 4]).
-        assert!((rank_correlation(&map(&[1.0, 2.0, 2.0, 4.0]), &map(&[1.0, 3.0, 2.0, 4.0])) - 0.948_683_298).abs() < 1e-9);
+        assert!(
+            (rank_correlation(&map(&[1.0, 2.0, 2.0, 4.0]), &map(&[1.0, 3.0, 2.0, 4.0])) - 0.948_683_298).abs() < 1e-9
+        );
     }
 }

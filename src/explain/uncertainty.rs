@@ -162,7 +162,10 @@ mod tests {
         let same = Uncertainty::of(&[vec![0.5, 0.0], vec![0.5, 0.0]], Output::Sigmoid);
         assert_eq!((same.entropy, same.mutual_information), (2f64.ln(), 0.0));
         let apart = Uncertainty::of(&[vec![1.0, 0.0], vec![0.0, 1.0]], Output::Softmax);
-        assert_eq!((apart.probabilities, apart.entropy, apart.mutual_information), (vec![0.5, 0.5], 2f64.ln(), 2f64.ln()));
+        assert_eq!(
+            (apart.probabilities, apart.entropy, apart.mutual_information),
+            (vec![0.5, 0.5], 2f64.ln(), 2f64.ln())
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Files to pixels to a network's input: decoding, windowing, resampling, preprocessing.
 
 pub mod decode;
-pub mod encode;
 mod dicom;
+pub mod encode;
 mod jpeg;
 pub mod preprocess;
 pub mod resize;

@@ -152,6 +152,9 @@ mod tests {
         let off = View { map: false, ..view }.compose(&picture(), Some(placed), (4, 4));
         assert_eq!(off.rgb[45..48], [240; 3]);
         let side = View { side: true, ..view }.compose(&picture(), Some(placed), (8, 4));
-        assert_eq!((side.rgb[9..12].to_vec(), side.rgb[3 * 31..3 * 32].to_vec()), (vec![48; 3], colours::viridis(1.0).to_vec()));
+        assert_eq!(
+            (side.rgb[9..12].to_vec(), side.rgb[3 * 31..3 * 32].to_vec()),
+            (vec![48; 3], colours::viridis(1.0).to_vec())
+        );
     }
 }
