@@ -71,6 +71,22 @@ fn one_file_a_detected_abnormality() {
 }
 
 #[test]
+fn thresholds_of_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = phantom(folder.path(), "chest.png");
+    let point = r#"{"labels":[{"label":"Pleural Effusion","operating_points":[{"rule":"youden","threshold":0.001}]}]}"#;
+    put(folder.path(), "evaluation.json", point);
+    let (run, out) = (folder.path().display().to_string(), folder.path().join("out").display().to_string());
+    let args = [&*picture, "--thresholds", &run, "--only-positive", "--out", &out, "--format", "csv"];
+    let rows = explain(&args).ok();
+    assert!(rows.contains("Effusion,0.00") && rows.contains(",0.001,1,"), "{rows}");
+    assert_eq!(rows.lines().count(), 3, "{rows}");
+    assert!(
+        explain(&[&picture, "--thresholds", "no-run", "--out", &out]).error(3).contains("give a finished run folder")
+    );
+}
+
+#[test]
 fn every_method_explains() {
     let folder = tempfile::tempdir().unwrap();
     let picture = phantom(folder.path(), "chest.png");

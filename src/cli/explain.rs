@@ -207,7 +207,7 @@ impl Work<'_> {
         }
         let card = self.explainer.card;
         let mut found = Found::new(card, &self.explainer.name(), weights, self.out.map(PathBuf::from));
-        let (mut small, mut cases) = (Vec::new(), Vec::new());
+        let (mut small, mut sheets, mut cases) = (Vec::new(), 0, Vec::new());
         let mut trials: Vec<Vec<Trial>> = card.labels.iter().map(|_| Vec::new()).collect();
         let mut taken = HashSet::new();
         let mut meter = progress::Meter::new();
@@ -249,6 +249,11 @@ impl Work<'_> {
                     }
                 }
                 small.extend(explained.small);
+                // As soon as one is full, so that memory does not grow with the pictures.
+                while let (Some(out), true) = (self.out, small.len() >= overlay::ON_SHEET) {
+                    sheets += 1;
+                    write_sheet(out, sheets, &small.drain(..overlay::ON_SHEET).collect::<Vec<_>>())?;
+                }
                 cases.extend(explained.cases);
                 found.rows.extend(explained.rows);
             }
@@ -261,9 +266,9 @@ impl Work<'_> {
         }
         found.localization = localization::summarize(&cases, &card.labels, draws);
         if let Some(out) = self.out {
-            for (i, sheet) in (1..).zip(overlay::sheets(&small)) {
-                let bytes = encode::png_rgb(sheet.width, sheet.height, &sheet.rgb)?;
-                files::write(&out.join(format!("contact-sheet-{i}.png")), &bytes)?;
+            if !small.is_empty() {
+                sheets += 1;
+                write_sheet(out, sheets, &small)?;
             }
             files::write(&out.join(explain::FILE), found.json()?.as_bytes())?;
         }
@@ -382,6 +387,12 @@ impl Explained {
         }
         self.rows.iter_mut().filter_map(|row| row.file.as_mut()).for_each(|file| *file = format!("{suffix}{file}"));
     }
+}
+
+fn write_sheet(out: &Path, number: usize, thumbnails: &[Canvas]) -> Result<()> {
+    let sheet = overlay::sheet(thumbnails);
+    let bytes = encode::png_rgb(sheet.width, sheet.height, &sheet.rgb)?;
+    files::write(&out.join(format!("contact-sheet-{number}.png")), &bytes)
 }
 
 /// A name that is safe as part of a file's: the picture's without folders that lead to it from above, and without what

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::labels;
 
 /// Masks of more pixels are refused.
-const MAX_PIXELS: u64 = 1 << 28;
+const MAX_PIXELS: u64 = 1 << 26;
 /// Side of the pictures that ChestX-ray14's boxes and SIIM's masks are drawn on.
 const SIDE: usize = 1024;
 
