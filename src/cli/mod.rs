@@ -9,6 +9,7 @@ mod evaluate;
 mod evaluation_table;
 mod explain;
 mod explain_output;
+mod explain_work;
 mod inputs;
 mod machine;
 mod predict;
