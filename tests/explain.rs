@@ -58,7 +58,7 @@ fn one_file_a_detected_abnormality() {
         std::fs::create_dir_all(pictures.join(sub)).unwrap();
         phantom(&pictures.join(sub), "chest.png");
     }
-    std::fs::write(pictures.join("bad.png"), b"\x89PNG\r\n\x1a\n and no more").unwrap();
+    std::fs::write(pictures.join("a/bad.png"), b"\x89PNG\r\n\x1a\n and no more").unwrap();
     let (from, out) = (pictures.display().to_string(), folder.path().join("out"));
     let ran = explain(&[&from, "--only-positive", "--out", &out.display().to_string(), "--format", "json"]);
     // What could be read is there, what could not is told.
@@ -68,6 +68,22 @@ fn one_file_a_detected_abnormality() {
     let files: Vec<_> = found["rows"].as_array().unwrap().iter().map(|r| r["file"].as_str().unwrap()).collect();
     assert_eq!(files, ["chest--Pneumothorax.png", "2-chest--Pneumothorax.png"]);
     assert_eq!(names(&out).len(), 2 + 2);
+}
+
+#[test]
+fn thresholds_of_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = phantom(folder.path(), "chest.png");
+    let point = r#"{"labels":[{"label":"Pleural Effusion","operating_points":[{"rule":"youden","threshold":0.001}]}]}"#;
+    put(folder.path(), "evaluation.json", point);
+    let (run, out) = (folder.path().display().to_string(), folder.path().join("out").display().to_string());
+    let args = [&*picture, "--thresholds", &run, "--only-positive", "--out", &out, "--format", "csv"];
+    let rows = explain(&args).ok();
+    assert!(rows.contains("Effusion,0.00") && rows.contains(",0.001,1,"), "{rows}");
+    assert_eq!(rows.lines().count(), 3, "{rows}");
+    assert!(
+        explain(&[&picture, "--thresholds", "no-run", "--out", &out]).error(3).contains("give a finished run folder")
+    );
 }
 
 #[test]

@@ -154,3 +154,70 @@ fn maps_of_one_place_and_constant_images() {
         }
     }
 }
+
+#[test]
+fn dropped_units_spread_the_logits() {
+    let with = |p: f64| {
+        let head = format!(
+            "[options]\nblocks = [2, 1, 1, 1]\ngrowth = 4\n[[head]]\nunits = 32\nactivation = \"relu\"\ndropout = {p}\n[[head]]\nunits = 2\n"
+        );
+        let mut shapes = formula::densenet(4, [2, 1, 1, 1], 3, 2);
+        shapes.retain(|(name, _)| !name.starts_with("classifier"));
+        for (i, shape) in [[32, 9], [2, 32]].into_iter().enumerate() {
+            shapes.push((format!("classifier.{i}.weight"), shape.to_vec()));
+            shapes.push((format!("classifier.{i}.bias"), vec![shape[0]]));
+        }
+        model(&card("densenet121", 2, 3, &head), formula::weights(&shapes)).unwrap()
+    };
+    let x = input([1, 3, 64, 64]);
+    let draws = |model: &Model, seed| {
+        let mut rng = roentgen::metrics::rng::Rng::new(seed, 0);
+        model.dropped(&x, 400, &mut || rng.uniform()).unwrap()
+    };
+    let (plain, dropping) = (with(0.0), with(0.5));
+    assert!(!plain.has_dropout() && dropping.has_dropout());
+    let forward: Vec<f32> = plain.forward(&x).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    assert!(draws(&plain, 1).iter().all(|logits| *logits == forward));
+    let found = draws(&dropping, 1);
+    assert_eq!(found, draws(&dropping, 1));
+    assert_ne!(found, draws(&dropping, 2));
+    // Half of the units at twice their size: the mean stays.
+    for (i, forward) in forward.iter().enumerate() {
+        let mean = found.iter().map(|logits| logits[i]).sum::<f32>() / 400.0;
+        let spread = (found.iter().map(|logits| (logits[i] - mean).powi(2)).sum::<f32>() / 400.0).sqrt();
+        assert!(spread > 0.0 && (mean - forward).abs() < 5.0 * spread / 20.0, "{mean} {forward} {spread}");
+    }
+}
+
+/// Timings, for a quiet machine: `cargo test --release --test main explain_goldens::cost -- --ignored --nocapture`.
+#[test]
+#[ignore = "it takes a quiet machine and some seconds"]
+fn cost() {
+    let seconds = |run: &mut dyn FnMut()| {
+        let begun = std::time::Instant::now();
+        run();
+        begun.elapsed().as_secs_f64()
+    };
+    // Whatever else the machine does only adds.
+    let least = |times: Vec<f64>| times.into_iter().fold(f64::INFINITY, f64::min);
+    let [(_, densenet), (_, resnet), _] = networks();
+    let x = input([1, 3, 224, 224]);
+    let layer = densenet.layer(None).unwrap();
+    let all: Vec<usize> = (0..14).collect();
+    let (mut forward, mut with_maps) = (Vec::new(), Vec::new());
+    for _ in 0..40 {
+        forward.push(seconds(&mut || drop(densenet.forward(&x).unwrap())));
+        with_maps.push(seconds(&mut || drop(gradcam::maps(&densenet, &x, &layer, &all, Cam::GradCam).unwrap())));
+    }
+    let (forward, with_maps) = (least(forward), least(with_maps));
+    println!(
+        "DenseNet-121 forward {:.1} ms, with 14 maps {:.1} ms: {:+.1}%",
+        1e3 * forward,
+        1e3 * with_maps,
+        100.0 * (with_maps / forward - 1.0)
+    );
+    let baseline = x.zeros_like().unwrap();
+    let mut integrate = || drop(ig::integrate(&resnet, &x, &baseline, 0, 32, Rule::GaussLegendre).unwrap());
+    let times = (0..5).map(|_| seconds(&mut integrate)).collect();
+    println!("Integrated Gradients, ResNet-18, 32 steps: {:.3} s", least(times));
+}

@@ -6,7 +6,7 @@ use candle_core::Device;
 
 use crate::cards::catalogue::{self, Home};
 use crate::cards::model::ModelCard;
-use crate::cli::explain::Work;
+use crate::cli::explain_work::Work;
 use crate::cli::{args, evaluate, print, report};
 use crate::data::{self, Sample};
 use crate::error::{Error, Result};

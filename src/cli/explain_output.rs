@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use crate::cards::model::ModelCard;
 use crate::cli::table::{Side, Table};
-use crate::data::Sample;
 use crate::error::{Error, Result};
 use crate::explain::localization::{Localization, Mean};
 use crate::explain::map::Map;
@@ -33,17 +32,17 @@ pub struct Row {
 }
 
 impl Row {
-    /// Of a map over the picture's pixels.
-    pub fn new(sample: &Sample, caption: &Caption, over: &Map, completeness_error: Option<f64>) -> Self {
-        let highest = over.highest();
-        let peak = over.values.iter().position(|v| *v == highest).filter(|_| highest > 0.0);
+    /// Of a map, which is `over` over the picture's pixels.
+    pub fn new(caption: &Caption, map: &Map, over: &Map, completeness_error: Option<f64>) -> Self {
+        let top = over.highest();
+        let peak = over.values.iter().position(|v| *v == top).filter(|_| top > 0.0);
         Self {
-            image: sample.id.clone(),
+            image: caption.image.clone(),
             label: caption.label.clone(),
             probability: caption.probability,
             threshold: caption.threshold,
             positive: caption.probability >= caption.threshold,
-            highest,
+            highest: map.highest(),
             peak: peak.map(|at| [at % over.width, at / over.width]),
             completeness_error,
             file: None,

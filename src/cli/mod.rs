@@ -12,6 +12,7 @@ mod evaluation_table;
 mod example_pictures;
 mod explain;
 mod explain_output;
+mod explain_work;
 mod inputs;
 mod leakage;
 mod machine;

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::labels;
 
 /// Masks of more pixels are refused.
-const MAX_PIXELS: u64 = 1 << 28;
+const MAX_PIXELS: u64 = 1 << 26;
 /// Side of the pictures that ChestX-ray14's boxes and SIIM's masks are drawn on.
 const SIDE: usize = 1024;
 
@@ -96,10 +96,7 @@ impl Regions {
 
     fn siim(table: &CsvFile, column: usize) -> Result<Self> {
         let image = ["ImageId", "image_id", "id"].iter().find_map(|name| table.column(name).ok());
-        let image = match image {
-            Some(image) => image,
-            None => table.column("ImageId")?,
-        };
+        let image = image.map_or_else(|| table.column("ImageId"), Ok)?;
         let mut regions = Self::default();
         for row in &table.rows {
             let cell = row.get(column);

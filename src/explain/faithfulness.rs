@@ -105,3 +105,45 @@ fn area(values: impl ExactSizeIterator<Item = f64>) -> f64 {
 fn fault(e: candle_core::Error) -> Error {
     Error::new(e.to_string()).at("faithfulness")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cards::catalogue;
+    use crate::data::phantom::{Cohort, LABELS, render};
+    use crate::models;
+
+    #[test]
+    fn a_map_of_the_finding_is_faithful_and_its_opposite_is_not() {
+        let (card, home) = catalogue::model("phantom-densenet").unwrap();
+        let (model, _) = models::load(&card, &home, &Device::Cpu).unwrap();
+        let cohort = Cohort::new(2024, 40, 128).unwrap();
+        let nodule = LABELS.iter().position(|l| *l == "Nodule").unwrap();
+        let (mut right, mut wrong, mut n) = (Faithfulness::default(), Faithfulness::default(), 0);
+        for phantom in cohort.images().iter().map(|id| render(&cohort, id)) {
+            let Some(mask) = &phantom.masks[nodule] else { continue };
+            let values = phantom.pixels.iter().map(|v| f32::from(*v) / 127.5 - 1.0).collect();
+            let image = Tensor::from_vec(values, (1, 1, 128, 128), &Device::Cpu).unwrap();
+            let probe = Probe { model: &model, output: card.output, label: nodule, seed: 1 };
+            let map = |sign: f32| Map {
+                width: 128,
+                height: 128,
+                values: mask.iter().map(|m| if *m { sign } else { 0.0 }).collect(),
+            };
+            for (sum, sign) in [(&mut right, 1.0), (&mut wrong, -1.0)] {
+                let found = probe.measure(&image, &map(sign)).unwrap();
+                assert_eq!(found, probe.measure(&image, &map(sign)).unwrap());
+                sum.deletion += found.deletion;
+                sum.insertion += found.insertion;
+                sum.road += found.road;
+            }
+            n += 1;
+            if n == 4 {
+                break;
+            }
+        }
+        assert!(right.road > 0.0 && right.road > wrong.road, "{right:?} {wrong:?}");
+        assert!(right.deletion < wrong.deletion, "{right:?} {wrong:?}");
+        assert_eq!(area([1.0, 1.0, 0.0].into_iter()), 0.75);
+    }
+}

@@ -29,8 +29,10 @@ const OPACITY: f32 = 0.5;
 /// Columns that a caption needs, in letters.
 const LETTERS: usize = 28;
 
-/// Pictures on a row of a contact sheet, and rows.
-const SHEET: (usize, usize) = (5, 4);
+/// Pictures on a row of a contact sheet.
+const ACROSS: usize = 5;
+/// Pictures on a contact sheet.
+pub const ON_SHEET: usize = 20;
 
 /// Columns and rows of a picture on it at most, and what is between two.
 const CELL: (usize, usize) = (256, 352);
@@ -74,23 +76,16 @@ pub fn overlay(picture: &Picture, placed: Placed, caption: &Caption) -> Canvas {
     canvas
 }
 
-/// Sheets with thumbnails, in their order, as many on each as fit.
-pub fn sheets(thumbnails: &[Canvas]) -> Vec<Canvas> {
-    let (across, down) = SHEET;
-    thumbnails
-        .chunks(across * down)
-        .map(|part| {
-            let most = |of: fn(&Canvas) -> usize| part.iter().map(of).max().unwrap_or(0);
-            let (width, height) = (most(|c| c.width), most(|c| c.height));
-            let (columns, rows) = (across.min(part.len()), part.len().div_ceil(across));
-            let mut sheet = Canvas::new(columns * (width + GAP), rows * (height + GAP));
-            for (i, canvas) in part.iter().enumerate() {
-                let corner = (i % across * (width + GAP) + GAP / 2, i / across * (height + GAP) + GAP / 2);
-                sheet.put(canvas, corner);
-            }
-            sheet
-        })
-        .collect()
+/// A sheet with thumbnails, in their order, [`ON_SHEET`] at most.
+pub fn sheet(thumbnails: &[Canvas]) -> Canvas {
+    let most = |of: fn(&Canvas) -> usize| thumbnails.iter().map(of).max().unwrap_or(0);
+    let (width, height) = (most(|c| c.width), most(|c| c.height));
+    let (columns, rows) = (ACROSS.min(thumbnails.len()), thumbnails.len().min(ON_SHEET).div_ceil(ACROSS));
+    let mut sheet = Canvas::new(columns * (width + GAP), rows * (height + GAP));
+    for (i, canvas) in thumbnails.iter().take(ON_SHEET).enumerate() {
+        sheet.put(canvas, (i % ACROSS * (width + GAP) + GAP / 2, i / ACROSS * (height + GAP) + GAP / 2));
+    }
+    sheet
 }
 
 /// The canvas as small as it is on a sheet.
@@ -146,8 +141,11 @@ mod tests {
 
     #[test]
     fn a_sheet_holds_twenty() {
-        let sizes: Vec<_> = sheets(&vec![Canvas::new(10, 10); 23]).iter().map(|s| (s.width, s.height)).collect();
-        assert_eq!(sizes, [(90, 72), (54, 18)]);
+        let size = |n: usize| {
+            let sheet = sheet(&vec![Canvas::new(10, 10); n]);
+            (sheet.width, sheet.height)
+        };
+        assert_eq!([size(20), size(3), size(23)], [(90, 72), (54, 18), (90, 72)]);
         assert_eq!(short(12.3456), "12.346");
         assert_eq!(short(1e-9), "1.0e-9");
     }
