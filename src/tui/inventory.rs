@@ -132,11 +132,12 @@ fn dataset(name: String) -> Item {
         }
     };
     let (says, mut more) = files(&card);
-    more.insert(0, format!("labels: {} ({})", card.labels.join(", "), card.licence));
     if card.layout != Layout::Phantom {
         more.push(format!("  how to get it: roentgen datasets show {name}"));
         more.push(format!("  check it: roentgen datasets check {name} --root FOLDER"));
     }
+    // Last: some have more labels than there is room for.
+    more.push(format!("labels: {} ({})", card.labels.join(", "), card.licence));
     Item { group: Group::Data, name, says, more }
 }
 
