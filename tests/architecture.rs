@@ -37,7 +37,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ratatui", &["tui"]),
     ("viuer", &["tui"]),
     ("candle_core", &["ops", "weights", "models", "inference", "explain", "cli", "tui"]),
-    ("image", &["imaging", "tui", "report", "cli"]),
+    ("image", &["imaging", "tui", "report"]),
     ("plotters", &["report"]),
     ("ssh_key", &["report"]),
     ("mozjpeg", &["imaging"]),

@@ -71,6 +71,7 @@ pub fn made_up_run(folder: &Path, images: usize, labels: &[&str], change: impl F
         batch: 16,
         split: Some("test".into()),
         limit: None,
+        shard: None,
         images,
         policy: Policy::default(),
         hashes: Hashes {

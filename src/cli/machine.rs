@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicBool;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::cli::args;
 use crate::error::{Error, Result};
 
 /// Takes as many threads as were asked for, all by default, and says how many. Called once, before any work.

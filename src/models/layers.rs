@@ -138,7 +138,6 @@ fn number(name: &str, prefix: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::cards::catalogue;
     use crate::models;
     use candle_core::Device;
