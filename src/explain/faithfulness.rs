@@ -143,7 +143,7 @@ mod tests {
             }
         }
         assert!(right.road > 0.0 && right.road > wrong.road, "{right:?} {wrong:?}");
-        assert!(right.deletion < wrong.deletion, "{right:?} {wrong:?}");
+        assert!(right.insertion > wrong.insertion, "{right:?} {wrong:?}");
         assert_eq!(area([1.0, 1.0, 0.0].into_iter()), 0.75);
     }
 }
