@@ -1,5 +1,7 @@
 //! What makes a published table valid, beyond its keys being known, and the counts that others imply.
 
+use std::collections::HashSet;
+
 use super::printed::Printed;
 use super::published::{Fold, Metric, PublishedTable, SCHEMA, TestSet};
 use crate::error::{Error, Result};
@@ -7,6 +9,9 @@ use crate::labels;
 
 /// Larger sets are refused: exact arithmetic on their counts would take too long.
 const MAX_COUNT: u64 = 10_000_000;
+
+/// More folds or classes are refused: an integer programme over them would take too long.
+const MOST_PARTS: usize = 200;
 
 impl PublishedTable {
     /// Checks the counts, and fills in those that others imply.
@@ -28,11 +33,10 @@ impl PublishedTable {
         for (i, set) in self.test_set.iter_mut().enumerate() {
             set.settle().map_err(|e| e.at(format_args!("`test_set[{i}]`")))?;
         }
-        for i in 0..self.label.len() {
-            let (before, after) = self.label.split_at_mut(i);
-            let row = &mut after[0];
+        let mut seen = HashSet::new();
+        for (i, row) in self.label.iter_mut().enumerate() {
             let place = format!("`label[{i}]` ({})", row.label);
-            if before.iter().any(|other| labels::same(&other.label, &row.label)) {
+            if !seen.insert(labels::canonical(&row.label)) {
                 return Err(Error::new("the label is there twice").at(place).mend("give one card a model"));
             }
             let n = if row.n_pos.is_some() && row.n_neg.is_some() { row.n } else { row.n.or(self.n) };
@@ -65,6 +69,9 @@ impl TestSet {
         self.mean = self.mean.or(of_folds);
         if self.fold.iter().any(|f| f.mean.is_some_and(|m| Some(m) != self.mean)) {
             return Err(Error::new("the folds name different means").at("`mean`"));
+        }
+        if self.fold.len().max(self.classes.len()) > MOST_PARTS {
+            return Err(Error::new(format!("more than {MOST_PARTS} folds or classes")));
         }
         if !self.fold.is_empty() {
             if self.mean.is_none() {
