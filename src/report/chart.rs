@@ -289,7 +289,7 @@ impl Figure for Pie {
 
 fn dashed(surface: &mut dyn Surface, from: Point, to: Point) -> Result<()> {
     const DASH: f64 = 12.0;
-    let length = (to.0 - from.0).hypot(to.1 - from.1);
+    let length = libm::hypot(to.0 - from.0, to.1 - from.1);
     let along = |d: f64| {
         let share = (d / length).min(1.0);
         (from.0 + share * (to.0 - from.0), from.1 + share * (to.1 - from.1))

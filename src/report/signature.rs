@@ -35,7 +35,7 @@ impl Signer {
     pub fn from_file(path: &Path, passphrase: &dyn Fn() -> Result<Zeroizing<String>>) -> Result<Self> {
         let text = Zeroizing::new(read_short(path)?);
         let at = |e: Error| e.at(path.display());
-        if let Ok(public) = std::str::from_utf8(&text).map_err(|_| ()).and_then(|t| public_key(t).ok_or(())) {
+        if let Some(public) = std::str::from_utf8(&text).ok().and_then(public_key) {
             return Self::from_agent(Some(&public));
         }
         let key = PrivateKey::from_openssh(&text).map_err(|_| {

@@ -92,6 +92,9 @@ fn parse(line: &str) -> Result<Line> {
     if let Some(key) = key(rest) {
         return Ok(Line { principals, options: Options::default(), key });
     }
+    if ["ssh-", "ecdsa-", "sk-"].iter().any(|kind| rest.starts_with(kind)) {
+        return Err(Error::new("no public key that can be read"));
+    }
     let (listed, rest) = word(rest)?;
     let mut options = Options::default();
     split(listed, ',').try_for_each(|option| options.set(option))?;

@@ -161,10 +161,11 @@ impl Table {
     }
 }
 
-/// A number's minus sign in LaTeX.
+/// The minus signs of a number or an interval in LaTeX.
 fn minus(text: String, cell: &Cell) -> String {
-    match (cell, text.strip_prefix('-')) {
-        (Cell::Number(Some(_), _), Some(rest)) => format!("$-{rest}$"),
+    match cell {
+        Cell::Number(Some(_), _) => text.replace('-', "$-$"),
+        Cell::Interval(Some((low, _)), _) if *low < 0.0 => text.replace('-', "$-$"),
         _ => text,
     }
 }
@@ -182,10 +183,21 @@ mod tests {
                 column("label", "label", true, false),
                 column("auroc", "AUROC", false, false),
                 column("ci", "95% CI", false, true),
+                column("remark", "Remark", true, false),
             ],
             rows: vec![
-                vec![Cell::Text("=<b>|_".into()), Cell::Number(Some(-0.12345), 3), Cell::Interval(Some((0.1, 0.2)), 3)],
-                vec![Cell::Text("x".into()), Cell::Number(Some(-0.0001), 3), Cell::Interval(None, 3)],
+                vec![
+                    Cell::Text("=<b>|_".into()),
+                    Cell::Number(Some(-0.12345), 3),
+                    Cell::Interval(Some((-0.1, 0.2)), 3),
+                    Cell::Text(String::new()),
+                ],
+                vec![
+                    Cell::Text("x".into()),
+                    Cell::Number(Some(-0.0001), 3),
+                    Cell::Interval(None, 3),
+                    Cell::Text(String::new()),
+                ],
             ],
         }
     }
@@ -194,8 +206,23 @@ mod tests {
     fn every_form() {
         assert_eq!(
             String::from_utf8(table().csv().unwrap()).unwrap(),
-            "label,auroc,ci_low,ci_high\n'=<b>|_,-0.12345,0.1,0.2\nx,-0.0001,,\n"
+            "label,auroc,ci_low,ci_high,remark\n'=<b>|_,-0.12345,-0.1,0.2,\nx,-0.0001,,,\n"
         );
-        insta::assert_snapshot!(format!("{}\n{}\n{}", table().markdown(), table().latex(), table().html()));
+        assert_eq!(
+            table().markdown(),
+            "**AUROC & more**\n\n| label | AUROC | 95% CI |\n| --- | ---: | ---: |\n\
+             | =&lt;b>\\|\\_ | -0.123 | -0.100 to 0.200 |\n| x | 0.000 | - |\n"
+        );
+        let latex = table().latex();
+        assert!(latex.contains("\\caption{AUROC \\& more}") && latex.contains("{lrr}"), "{latex}");
+        assert!(
+            latex.contains("    =\\textless{}b\\textgreater{}|\\_ & $-$0.123 & $-$0.100 to 0.200 \\\\\n"),
+            "{latex}"
+        );
+        let html = table().html();
+        assert!(
+            html.contains("<td>=&lt;b&gt;|_</td><td class=\"n\">-0.123</td><td class=\"n\">-0.100 to 0.200</td>"),
+            "{html}"
+        );
     }
 }
