@@ -198,11 +198,11 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(200))]
+        #![proptest_config(ProptestConfig::with_cases(96))]
         #[test]
         fn every_set_equals_the_definition(
-            (inputs, outputs, groups) in (1usize..70, 1usize..70, 0usize..6),
-            (h, w, kernel) in (7usize..40, 7usize..40, prop::sample::select(vec![(1, 1), (3, 3), (3, 3), (2, 3), (7, 7)])),
+            (inputs, outputs, groups) in (1usize..48, 1usize..48, 0usize..6),
+            (h, w, kernel) in (7usize..32, 7usize..32, prop::sample::select(vec![(1, 1), (3, 3), (3, 3), (2, 3), (7, 7)])),
             (stride, padding, onto) in (1usize..4, 0usize..5, any::<bool>()),
         ) {
             // Mostly one group, at times as many as channels, at times two.
@@ -236,7 +236,7 @@ mod tests {
                 let y = y.tensor().unwrap();
                 prop_assert_eq!(y.dims4().unwrap(), shape);
                 for (y, e) in flat(&y).iter().zip(&expected) {
-                    prop_assert!((f64::from(*y) - e).abs() < 1e-4, "{:?}: {} for {}", set, y, e);
+                    prop_assert!((f64::from(*y) - e).abs() < 1e-5 * e.abs().max(10.0), "{:?}: {} for {}", set, y, e);
                 }
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! Every op handles one image after the other, each spread over rayon's threads in parts that no two threads share, and
 //! every sum is taken in an order fixed by the shapes alone: a result has the same bits whatever the number of threads.
-//! All have gradients, except where a fused op steps aside for the parts it is made of when gradients are tracked.
+//! Tensors have gradients; where none are tracked, networks go through [`Maps`] instead, layer by [`Layer`].
 
 mod activation;
 mod conv;
