@@ -5,6 +5,7 @@
 //! All have gradients, except where a fused op steps aside for the parts it is made of when gradients are tracked.
 
 mod activation;
+mod batch_norm;
 mod conv;
 mod conv_gradient;
 mod cpu;
@@ -14,11 +15,15 @@ mod kernels;
 mod linear;
 mod norm;
 mod pool;
+mod tape;
+mod train;
 
 pub use activation::{Activation, add_activation};
+pub use batch_norm::BatchNorm;
 pub use conv::{Conv2d, Form};
 pub use dense_block::{DenseBlock, DenseLayer};
 pub use geometry::Padding;
 pub use linear::Linear;
 pub use norm::{ScaleShift, fold, fold_into};
 pub use pool::{avg_pool_2, global_average, max_pool_3};
+pub use tape::{Node, Tape};
