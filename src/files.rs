@@ -14,10 +14,7 @@ const UNFINISHED: &str = ".roentgen-";
 /// Writes `path` so that a reader, and a machine that stops midway, sees the old file or the new one and nothing
 /// between: into a temporary file beside it, flushed to the disk, then renamed.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     let put = || -> std::io::Result<()> {
         let mut file = tempfile::Builder::new().prefix(UNFINISHED).permissions(permissions()).tempfile_in(folder)?;
         file.write_all(bytes)?;
@@ -26,6 +23,38 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         File::open(folder)?.sync_all()
     };
     put().map_err(|e| Error::io(path, e))
+}
+
+/// Makes the folder `path`, which must not be there, so that it appears with all its files or not at all: `fill` writes
+/// them into a temporary folder beside it, which is then renamed.
+pub fn write_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let parent = folder_of(path);
+    let fault = |e| Error::io(path, e);
+    std::fs::create_dir_all(parent).map_err(fault)?;
+    let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(parent).map_err(fault)?;
+    let inside = unfinished.path().join("folder");
+    std::fs::create_dir(&inside).map_err(fault)?;
+    fill(&inside)?;
+    std::fs::rename(&inside, path).and_then(|()| File::open(parent)?.sync_all()).map_err(fault)
+}
+
+/// Writes a new file that only its owner may read, whole or not at all. A file that is there already stays as it is, and
+/// is an error.
+pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
+    let put = || -> std::io::Result<()> {
+        // Temporary files are their owner's only, from the start.
+        let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder_of(path))?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist_noclobber(path).map_err(|e| e.error)?;
+        File::open(folder_of(path))?.sync_all()
+    };
+    put().map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            Error::usage("a file is there already").at(path.display()).mend("choose another name")
+        }
+        _ => Error::io(path, e),
+    })
 }
 
 /// Removes what a process that was killed inside [`write`] left in `folder`.
@@ -40,6 +69,13 @@ pub fn remove_unfinished(folder: &Path) -> Result<()> {
         Ok(())
     };
     remove().map_err(|e| Error::io(folder, e))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// What a newly made file usually has; the umask takes away from it.

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 const BASE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("labels", &[]),
+    ("rng", &[]),
     ("files", &["error"]),
     ("predictions", &["error", "labels"]),
     ("cards", &["error", "labels"]),
     ("dicom_elements", &["error"]),
-    ("run", &["error", "files", "cards", "predictions"]),
+    ("shard", &["files"]),
+    ("run", &["error", "files", "cards", "predictions", "shard"]),
 ];
 
 /// What else a module may use, besides itself and the base.
@@ -21,9 +23,12 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("weights", &[]),
     ("ops", &[]),
     ("models", &["ops", "weights"]),
+    ("train", &["ops", "models"]),
     ("inference", &["data", "imaging", "models"]),
     ("explain", &["models", "imaging"]),
     ("metrics", &[]),
+    ("report", &["metrics"]),
+    ("audit", &["metrics", "data", "imaging"]),
 ];
 
 /// Crates that only these modules may use.
@@ -33,8 +38,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("signal_hook", &["cli", "tui"]),
     ("ratatui", &["tui"]),
     ("viuer", &["tui"]),
-    ("candle_core", &["ops", "weights", "models", "inference", "explain", "cli", "tui"]),
-    ("image", &["imaging", "tui"]),
+    ("candle_core", &["ops", "weights", "models", "train", "inference", "explain", "cli", "tui"]),
+    ("image", &["imaging", "tui", "report", "cli"]),
+    ("plotters", &["report"]),
+    ("ssh_key", &["report"]),
     ("mozjpeg", &["imaging"]),
 ];
 

@@ -1,13 +1,13 @@
 //! The terminal UI by key strings, on a screen in memory.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use roentgen::predictions::{Attribute, Label, Predictions, Truth};
-use roentgen::tui::analysis::Analysis;
+use roentgen::tui::analysis::Overview;
 use roentgen::tui::app::{App, Wish};
 use roentgen::tui::keymap::keys;
 use roentgen::tui::theme::{Theme, Tone};
@@ -45,6 +45,11 @@ fn table(shift: f64) -> Predictions {
     }
 }
 
+/// A table that no run stands behind.
+fn overview(name: &str, annotations: PathBuf) -> Overview {
+    Overview { name: name.into(), predictions: PathBuf::new(), annotations, description: None, stored: None }
+}
+
 struct Driven {
     app: App,
     terminal: Terminal<TestBackend>,
@@ -56,7 +61,8 @@ impl Driven {
         let folder = tempfile::tempdir().unwrap();
         let mut app = App::new(theme);
         let annotations = folder.path().join("annotations.csv");
-        app.show(Analysis::of("model on data".into(), annotations, None, table(0.0)).unwrap());
+        app.show(overview("model on data", annotations), || Ok(table(0.0)));
+        app.settle();
         let terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         Self { app, terminal, folder }
     }
@@ -171,7 +177,8 @@ fn thresholds_are_kept_and_found_again() {
     assert_eq!(ui.annotations(), format!("kind,image,label,value,note\nthreshold,,Pneumothorax,{kept},youden\n"));
     let annotations = ui.folder.path().join("annotations.csv");
     ui.keys("h");
-    ui.app.show(Analysis::of("again".into(), annotations, None, table(0.0)).unwrap());
+    ui.app.show(overview("again", annotations), || Ok(table(0.0)));
+    ui.app.settle();
     assert_eq!(ui.app.shared.thresholds[1], kept);
 }
 
@@ -261,7 +268,7 @@ fn help_and_palette_come_from_the_key_map() {
 #[test]
 fn a_file_that_cannot_be_read_is_told() {
     let mut app = App::new(THEME);
-    app.open(Path::new("no/such/run.csv").to_owned());
+    app.open(Path::new("no/such/run.csv"));
     app.settle();
     let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
     terminal.draw(|frame| app.draw(frame)).unwrap();
@@ -274,7 +281,7 @@ fn pictures_of_the_demo_with_their_maps() {
     let run = folder.path().join("demo");
     crate::support::finished(crate::support::command(["demo", "--headless", "--out"]).arg(&run).output().unwrap()).ok();
     let mut app = App::new(THEME);
-    app.open(run);
+    app.open(&run);
     app.settle();
     let terminal = Terminal::new(TestBackend::new(100, 30)).unwrap();
     let mut ui = Driven { app, terminal, folder };

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cards::printed::Rounding;
 use crate::metrics::matching::Printed;
 use crate::metrics::operating_point::Rule;
 use crate::predictions::{self, Condition};
+use crate::shard::Shard;
 
 /// Evaluate chest X-ray classifiers so that anyone can recompute the numbers.
 ///
@@ -25,6 +27,8 @@ pub enum Verb {
     Demo(Demo),
     /// Run a model over a dataset and write a run folder with predictions and metrics
     Evaluate(Evaluate),
+    /// Join the shards of a run to the run folder that one process would have written
+    Merge(Merge),
     /// Print a model's probabilities for pictures
     Predict(Predict),
     /// Evaluate any program's predictions; needs no images and no weights
@@ -33,6 +37,14 @@ pub enum Verb {
     Compare(Compare),
     /// Fit maps to better probabilities on tuning predictions, and try them on others
     Calibrate(Calibrate),
+    /// Make a finished run into one document: numbers, page, tables, plots; signed if asked for
+    Report(Report),
+    /// Check a report: signature, files, and every number computed again
+    Verify(Verify),
+    /// The arithmetic of published numbers: whether any counts could give them; needs no data
+    Audit(Audit),
+    /// A published table against predictions: is the comparison fair, and does each number reproduce?
+    Reproduce(Reproduce),
     /// The terminal UI: panels over a run, triage of its errors
     Tui(Tui),
     /// The bundled dataset cards, and whether your copy fits them
@@ -77,6 +89,9 @@ pub struct Evaluate {
     /// Only the first N images
     #[arg(long, value_name = "N", value_parser = positive)]
     pub limit: Option<usize>,
+    /// Only the Ith of N parts of the images, counted from 1; `merge` joins the parts
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
     /// Go on with an unfinished run; it ends with the same bytes as one that was never stopped
     #[arg(long)]
     pub resume: bool,
@@ -93,6 +108,65 @@ pub struct Evaluate {
     /// Print text, also on a terminal
     #[arg(long)]
     pub headless: bool,
+}
+
+#[derive(Args)]
+pub struct Merge {
+    /// The run folders of all shards, in any order
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// The run folder of the whole
+    #[arg(long, value_name = "RUN")]
+    pub out: PathBuf,
+}
+
+#[derive(Args)]
+pub struct Report {
+    /// The run folder; the report is written into it
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// Sign with this private key, with the agent's key of this .pub file, or with the agent's only key
+    #[arg(long, value_name = "KEY|agent")]
+    pub sign: Option<String>,
+    /// Make an Ed25519 key in this file and sign with it
+    #[arg(long, value_name = "FILE", conflicts_with = "sign")]
+    pub new_key: Option<PathBuf>,
+    /// Replicates of the patient bootstrap, for the intervals that only it gives
+    #[arg(long, value_name = "B", default_value_t = 0)]
+    pub bootstrap: usize,
+    /// Seed of the bootstrap
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// Where the images are, for example pictures, when the dataset's card does not say
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// The model's card, for example pictures, when it is not a bundled one
+    #[arg(long, value_name = "CARD")]
+    pub model: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Verify {
+    /// The report; its run's files are beside it
+    #[arg(value_name = "REPORT.json")]
+    pub report: PathBuf,
+    /// Whose signatures count: OpenSSH's list of allowed signers
+    #[arg(long, value_name = "FILE")]
+    pub signers: Option<PathBuf>,
+    /// Who must have signed, as the list names them
+    #[arg(long, value_name = "NAME", requires = "signers")]
+    pub identity: Option<String>,
+    /// Where the images are: hash them too
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Predict again and compare the predictions too
+    #[arg(long)]
+    pub rerun: bool,
+    /// The model's card, when it is not a bundled one
+    #[arg(long, value_name = "CARD", requires = "rerun")]
+    pub model: Option<String>,
+    #[command(flatten)]
+    pub machine: Machine,
 }
 
 #[derive(Args)]
@@ -138,29 +212,15 @@ pub struct Score {
     /// Predictions: `image`, `patient`, attributes, `y_LABEL`, `p_LABEL` or `logit_LABEL`; or `ID,LABEL,...` with --truth
     #[arg(value_name = "PREDICTIONS.csv")]
     pub predictions: PathBuf,
-    /// Truths, when they are in a file of their own
-    #[arg(long, value_name = "TRUTH.csv")]
-    pub truth: Option<PathBuf>,
-    /// The column that names the images [default: image or id]
-    #[arg(long, value_name = "COLUMN")]
-    pub id: Option<String>,
-    /// Leave out images that are in only one of the two files
-    #[arg(long, requires = "truth")]
-    pub allow_missing: bool,
+    #[command(flatten)]
+    pub truth: Truth,
     /// Choose thresholds on these predictions, not on those that are evaluated
     #[arg(long, value_name = "TUNING.csv")]
     pub tuning: Option<PathBuf>,
     #[command(flatten)]
     pub policy: Policy,
-    /// Only images that meet this: view=PA, sex!=M, age>=60; may be given several times
-    #[arg(long = "where", value_name = "CONDITION")]
-    pub conditions: Vec<Condition>,
-    /// What a row is
-    #[arg(long, value_enum, default_value_t = Unit::Image)]
-    pub unit: Unit,
-    /// How a study's score comes from its images'
-    #[arg(long, value_enum, default_value_t = Aggregate::Max)]
-    pub aggregate: Aggregate,
+    #[command(flatten)]
+    pub selection: Selection,
     /// Whether scores are probabilities or only rank
     #[arg(long, value_enum, default_value_t = Scores::Probability)]
     pub scores: Scores,
@@ -205,15 +265,8 @@ pub struct Compare {
     /// Model B's predictions on the same images, or its run folder
     #[arg(value_name = "B")]
     pub b: PathBuf,
-    /// The truths, where neither file has them
-    #[arg(long, value_name = "CSV")]
-    pub truth: Option<PathBuf>,
-    /// The column of the image ids [default: image or id]
-    #[arg(long, value_name = "COLUMN")]
-    pub id: Option<String>,
-    /// Leave out images that are not in every file
-    #[arg(long)]
-    pub allow_missing: bool,
+    #[command(flatten)]
+    pub truth: Truth,
     #[command(flatten)]
     pub policy: Policy,
     /// Replicates of the paired patient bootstrap behind the intervals of AP, Brier score and ECE; 0 for none
@@ -263,15 +316,8 @@ pub struct Calibrate {
     /// One map a label: sigmoid(logit / T), sigmoid(slope * logit + intercept), or a non-falling line through knots
     #[arg(long, value_enum, default_value_t = CalibrationMethod::Temperature)]
     pub method: CalibrationMethod,
-    /// The truths, where the predictions have none
-    #[arg(long, value_name = "CSV")]
-    pub truth: Option<PathBuf>,
-    /// The column of the image ids [default: image or id]
-    #[arg(long, value_name = "COLUMN")]
-    pub id: Option<String>,
-    /// Leave out images that are not in every file
-    #[arg(long)]
-    pub allow_missing: bool,
+    #[command(flatten)]
+    pub truth: Truth,
     #[command(flatten)]
     pub policy: Policy,
     /// Go on although tuning and test predictions share patients or images
@@ -288,11 +334,116 @@ pub struct Calibrate {
     pub format: Format,
 }
 
+/// Which rows count, and what one is.
+#[derive(Args)]
+pub struct Selection {
+    /// Only images that meet this: view=PA, sex!=M, age>=60; may be given several times
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub conditions: Vec<Condition>,
+    /// What a row is
+    #[arg(long, value_enum, default_value_t = Unit::Image)]
+    pub unit: Unit,
+    /// How a study's score comes from its images'
+    #[arg(long, value_enum, default_value_t = Aggregate::Max)]
+    pub aggregate: Aggregate,
+}
+
+#[derive(Args)]
+pub struct Reproduce {
+    /// The published table: a bundled card's name or the path of a card
+    #[arg(value_name = "TABLE.toml")]
+    pub table: String,
+    /// The predictions: a run folder or a predictions file
+    #[arg(long, value_name = "RUN|PREDICTIONS.csv")]
+    pub run: PathBuf,
+    #[command(flatten)]
+    pub truth: Truth,
+    #[command(flatten)]
+    pub policy: Policy,
+    #[command(flatten)]
+    pub selection: Selection,
+    /// The predictions behind the table, of the same images: then the comparison is paired
+    #[arg(long, value_name = "RUN|PREDICTIONS.csv")]
+    pub theirs: Option<PathBuf>,
+    /// The predictions are of the weights behind the table: any other digit is NOT REPRODUCED
+    #[arg(long)]
+    pub same_model: bool,
+    /// Whether the images are those of the table [default: as the counts show]
+    #[arg(long, value_enum)]
+    pub images: Option<Images>,
+    /// How far the mean over labels may be off [default: as the card says, else 0.02]
+    #[arg(long, value_name = "DELTA", value_parser = margin)]
+    pub margin_macro: Option<f64>,
+    /// How far a label may be off [default: as the card says, else 0.03]
+    #[arg(long, value_name = "DELTA", value_parser = margin)]
+    pub margin_label: Option<f64>,
+    /// How values became printed digits: half, half-even, half-up, truncate, any [default: as the card says, else half]
+    #[arg(long, value_name = "ROUNDING")]
+    pub rounding: Option<Rounding>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Document::Text)]
+    pub format: Document,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Images {
+    /// The same ones
+    Same,
+    /// Others of the same kind
+    Other,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Document {
+    Text,
+    Json,
+    Markdown,
+}
+
+#[derive(Args)]
+pub struct Audit {
+    /// Published tables: bundled cards' names or the paths of cards
+    #[arg(value_name = "TABLE.toml", required_unless_present = "from")]
+    pub tables: Vec<String>,
+    /// A table in a CSV file, taken as a card
+    #[arg(long, value_name = "TABLE.csv")]
+    pub from: Option<PathBuf>,
+    /// Where the card that the CSV makes goes
+    #[arg(long, value_name = "TABLE.toml", requires = "from")]
+    pub save: Option<PathBuf>,
+    /// How values became printed digits: half, half-even, half-up, truncate, any [default: as the card says, else half]
+    #[arg(long, value_name = "ROUNDING")]
+    pub rounding: Option<Rounding>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = PlainFormat::Text)]
+    pub format: PlainFormat,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlainFormat {
+    Text,
+    Json,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 pub enum CalibrationMethod {
     Temperature,
     Platt,
     Isotonic,
+}
+
+/// Where the truths are, and how rows of several files are joined.
+#[derive(Args)]
+pub struct Truth {
+    /// The truths, where the predictions have none
+    #[arg(long, value_name = "TRUTH.csv")]
+    pub truth: Option<PathBuf>,
+    /// The column that names the images [default: image or id]
+    #[arg(long, value_name = "COLUMN")]
+    pub id: Option<String>,
+    /// Leave out images that are not in every file
+    #[arg(long)]
+    pub allow_missing: bool,
 }
 
 /// What becomes of labels that are neither positive nor negative.
@@ -386,6 +537,36 @@ pub enum Datasets {
         #[arg(long, value_name = "S")]
         split: Option<String>,
     },
+    /// What two datasets share: patients, files, pictures, and images that a model was trained on
+    Leakage(Leakage),
+}
+
+#[derive(Args)]
+pub struct Leakage {
+    /// The training data: a bundled card's name, the path of a card, or a folder
+    #[arg(value_name = "A")]
+    pub a: String,
+    /// The test data; the same as A looks for copies within it
+    #[arg(value_name = "B")]
+    pub b: String,
+    /// Where A's files are [default: the folder of the card]
+    #[arg(long, value_name = "DIR")]
+    pub root_a: Option<PathBuf>,
+    /// Where B's files are
+    #[arg(long, value_name = "DIR")]
+    pub root_b: Option<PathBuf>,
+    /// Only this split of A
+    #[arg(long, value_name = "S")]
+    pub split_a: Option<String>,
+    /// Only this split of B
+    #[arg(long, value_name = "S")]
+    pub split_b: Option<String>,
+    /// A list of images that a model was trained on, one a line: which of B are on it
+    #[arg(long, value_name = "LIST")]
+    pub trained_on: Option<PathBuf>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = PlainFormat::Text)]
+    pub format: PlainFormat,
 }
 
 #[derive(Subcommand)]
@@ -418,6 +599,10 @@ fn rule(text: &str) -> Result<Rule, String> {
 
 fn prevalence(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|p| *p > 0.0 && *p < 1.0).ok_or_else(|| "not a number between 0 and 1".into())
+}
+
+fn margin(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|m| *m > 0.0 && *m < 1.0).ok_or_else(|| "not a number between 0 and 1".into())
 }
 
 fn device(text: &str) -> Result<Device, String> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::cards::model::{ModelCard, Output};
 use crate::cli::args::{self, Format};
 use crate::cli::table::{Side, Table};
-use crate::cli::{inputs, note, print};
+use crate::cli::{inputs, json, note, print};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::metrics::calibrator::{Calibrator, Method};
@@ -16,8 +16,7 @@ use crate::run::{Description, RunFolder};
 /// Carries the verb out.
 pub fn run(args: &args::Calibrate) -> Result<()> {
     let model = model(&args.fit, &args.apply)?;
-    let read = |path: &Path| inputs::read(path, args.truth.as_deref(), args.id.as_deref(), args.allow_missing);
-    let (tuning, test) = (read(&args.fit)?, read(&args.apply)?);
+    let (tuning, test) = (inputs::read(&args.fit, &args.truth)?, inputs::read(&args.apply, &args.truth)?);
     if !args.same_patients {
         recalibration::check_apart(&tuning, &test)
             .map_err(|e| e.at(format_args!("{} and {}", args.fit.display(), args.apply.display())))?;
@@ -47,10 +46,7 @@ pub fn run(args: &args::Calibrate) -> Result<()> {
     }
     match args.format {
         Format::Text => print(&text(&report, args)),
-        Format::Json => {
-            let json = serde_json::to_string_pretty(&report).map_err(|e| Error::new(e.to_string()))?;
-            print(&(json + "\n"))
-        }
+        Format::Json => print(&json(&report)?),
         Format::Csv => print(&String::from_utf8_lossy(&csv(&calibrated)?)),
     }
 }

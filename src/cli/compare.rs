@@ -2,7 +2,7 @@
 
 use crate::cli::args::{self, Format};
 use crate::cli::table::{Side, Table};
-use crate::cli::{inputs, note, print};
+use crate::cli::{inputs, json, note, print};
 use crate::error::{Error, Result};
 use crate::metrics::comparison::{self, Calls, Difference, LabelComparison, ModelComparison, Replicates};
 use crate::predictions;
@@ -12,11 +12,11 @@ const SHOWN: usize = 3;
 
 /// Carries the verb out.
 pub fn run(args: &args::Compare) -> Result<()> {
-    let read = |path| inputs::read(path, args.truth.as_deref(), args.id.as_deref(), args.allow_missing);
-    let (mut a, mut b) = (read(&args.a)?, read(&args.b)?);
+    let (mut a, mut b) = (inputs::read(&args.a, &args.truth)?, inputs::read(&args.b, &args.truth)?);
     let names = [args.a.display().to_string(), args.b.display().to_string()];
     if a.images != b.images {
-        let (rows, told) = predictions::align([&a.images, &b.images], [&names[0], &names[1]], args.allow_missing)?;
+        let (rows, told) =
+            predictions::align([&a.images, &b.images], [&names[0], &names[1]], args.truth.allow_missing)?;
         told.iter().for_each(|n| note(n));
         (a, b) = (a.take(&rows[0]), b.take(&rows[1]));
     }
@@ -25,10 +25,7 @@ pub fn run(args: &args::Compare) -> Result<()> {
         .map_err(|e| e.at(format_args!("A = {}, B = {}", names[0], names[1])))?;
     match args.format {
         Format::Text => print(&format!("A  {}\nB  {}\n{}", names[0], names[1], text(&found))),
-        Format::Json => {
-            let json = serde_json::to_string_pretty(&found).map_err(|e| Error::new(e.to_string()))?;
-            print(&(json + "\n"))
-        }
+        Format::Json => print(&json(&found)?),
         Format::Csv => print(&disagreements_csv(&found)?),
     }
 }

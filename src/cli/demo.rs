@@ -30,6 +30,7 @@ pub fn run(args: &args::Demo) -> Result<()> {
         dataset,
         split: None,
         limit: None,
+        part: None,
         policy: Policy::default(),
         calibration: None,
         device: Device::Cpu,

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::cli::args::{self, Format};
-use crate::cli::{inputs, note, print, score_text};
-use crate::error::{Error, Result};
+use crate::cli::{inputs, json, note, print, score_text};
+use crate::error::Result;
 use crate::metrics::breakdown::{Breakdown, breakdown};
 use crate::metrics::calibration::Forecast;
 use crate::metrics::dialect::{Dialect, Reading, readings};
@@ -12,7 +12,7 @@ use crate::metrics::evaluation::{self, Evaluation, Settings};
 use crate::metrics::matching::{Match, matches};
 use crate::metrics::policies::{UnderPolicies, under_policies};
 use crate::metrics::roc::Ranked;
-use crate::predictions::{Aggregate, Condition, Predictions};
+use crate::predictions::{self, Condition, Predictions};
 
 /// Everything that was asked for; `--format json` prints it.
 #[derive(Serialize)]
@@ -45,21 +45,23 @@ pub struct LabelReadings {
 
 /// Carries the verb out.
 pub fn run(args: &args::Score) -> Result<()> {
-    let id = args.id.as_deref();
-    let predictions = inputs::read(&args.predictions, args.truth.as_deref(), id, args.allow_missing)?;
-    let predictions = selected(predictions, args)?;
-    let tuning = args.tuning.as_deref().map(|path| selected(inputs::read(path, None, id, false)?, args));
+    let selected = |table| inputs::selected(table, &args.selection);
+    let predictions = selected(inputs::read(&args.predictions, &args.truth)?)?;
+    let tuning = args.tuning.as_deref().map(|path| {
+        let file = inputs::predictions_file(path)?;
+        selected(predictions::read(&file, args.truth.id.as_deref())?)
+    });
     let tuning = tuning.transpose()?;
     if let Some(tuning) = &tuning {
         warn_of_shared_patients(&predictions, tuning);
     }
     let settings = settings(args);
     let mut evaluation = evaluation::evaluate(&predictions, tuning.as_ref(), &settings)?;
-    if args.unit == args::Unit::Study {
+    if args.selection.unit == args::Unit::Study {
         evaluation.policy.unit = "study".into();
-        evaluation.policy.aggregate = Some(aggregate(args));
+        evaluation.policy.aggregate = Some(inputs::aggregate(&args.selection));
     }
-    evaluation.policy.conditions = args.conditions.iter().map(Condition::to_string).collect();
+    evaluation.policy.conditions = args.selection.conditions.iter().map(Condition::to_string).collect();
     let document = Document {
         subgroups: args
             .by
@@ -73,10 +75,7 @@ pub fn run(args: &args::Score) -> Result<()> {
     };
     print(&match args.format {
         Format::Text => score_text::text(&document),
-        Format::Json => {
-            let text = serde_json::to_string_pretty(&document).map_err(|e| Error::new(e.to_string()))?;
-            text + "\n"
-        }
+        Format::Json => json(&document)?,
         Format::Csv => score_text::csv(&document.evaluation)?,
     })
 }
@@ -90,24 +89,6 @@ fn settings(args: &args::Score) -> Settings {
         prevalence: args.prevalence,
         bootstrap: (args.bootstrap, args.seed),
         curves: args.curves,
-    }
-}
-
-/// The rows that the flags select, aggregated as they say.
-fn selected(table: Predictions, args: &args::Score) -> Result<Predictions> {
-    let table = if args.conditions.is_empty() { table } else { table.filter(&args.conditions)? };
-    if args.unit == args::Unit::Image {
-        return Ok(table);
-    }
-    let (studies, notes) = table.by_study(aggregate(args))?;
-    notes.iter().for_each(|n| note(n));
-    Ok(studies)
-}
-
-fn aggregate(args: &args::Score) -> Aggregate {
-    match args.aggregate {
-        args::Aggregate::Max => Aggregate::Max,
-        args::Aggregate::Mean => Aggregate::Mean,
     }
 }
 

@@ -4,7 +4,7 @@
 //! are passed through with those weights, eight replicates side by side.
 
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::calibration::{Forecast, width_bin};
 use super::rng::Rng;
@@ -67,7 +67,7 @@ pub struct Draws {
 }
 
 /// A percentile interval and what it rests on.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Percentile {
     /// Lower end.
     pub low: f64,

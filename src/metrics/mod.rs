@@ -19,7 +19,7 @@ pub mod operating_point;
 pub mod policies;
 pub mod precision_recall;
 pub mod recalibration;
-pub mod rng;
+pub use crate::rng;
 pub mod roc;
 pub mod smooth_ece;
 pub mod student;

@@ -47,11 +47,7 @@ impl BatchNorm {
     pub(super) fn scale_and_shift(&self, moments: &[Moments]) -> Result<(Vec<f32>, Vec<f32>)> {
         cpu::read(self.weight.as_tensor(), |weight| {
             cpu::read(self.bias.as_tensor(), |bias| {
-                let each = weight.iter().zip(bias).zip(moments).map(|((w, b), m)| {
-                    let scale = f64::from(*w) * m.inverse(self.eps);
-                    (scale as f32, (f64::from(*b) - m.mean * scale) as f32)
-                });
-                Ok(each.unzip())
+                Ok(weight.iter().zip(bias).zip(moments).map(|((w, b), m)| m.fold(*w, *b, self.eps)).unzip())
             })
         })
     }
@@ -88,6 +84,12 @@ impl Moments {
         each.collect()
     }
 
+    /// Scale and shift of a norm's weight and bias.
+    pub fn fold(&self, weight: f32, bias: f32, eps: f64) -> (f32, f32) {
+        let scale = f64::from(weight) * self.inverse(eps);
+        (scale as f32, (f64::from(bias) - self.mean * scale) as f32)
+    }
+
     /// One over the standard deviation.
     pub fn inverse(&self, eps: f64) -> f64 {
         1.0 / (self.variance + eps).sqrt()
@@ -116,7 +118,7 @@ fn sums(plane: &[f32]) -> (f64, f64) {
 
 /// The sum of all values of `a` and of their products with `b`, in double precision.
 #[inline(always)]
-fn sums_with(a: &[f32], b: &[f32]) -> (f64, f64) {
+pub(super) fn sums_with(a: &[f32], b: &[f32]) -> (f64, f64) {
     let (mut sums, mut products) = ([0f64; LANES], [0f64; LANES]);
     let ((blocks, rest), (others, tail)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     for (a, b) in blocks.iter().zip(others) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp3, Layout, Module, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use super::conv_maps::Ready;
 use super::geometry::{Axis, Padding, Phases};
 use super::kernels::{Depthwise, Packed, Place, Product, Set};
 use super::{Activation, cpu};
@@ -19,6 +20,8 @@ pub struct Conv2d {
     pub(super) form: Form,
     /// The weights as the kernels read them; none where they may change, and for depthwise convolutions.
     packed: Option<Arc<[Packed]>>,
+    /// The same for the kernels of inference.
+    ready: Option<Arc<Ready>>,
 }
 
 /// What a convolution does besides its weights.
@@ -48,7 +51,13 @@ impl Conv2d {
         let fixed = weight.device().is_cpu() && !weight.track_op() && !bias.track_op();
         let pack = |weight: &[f32]| cpu::read(&bias, |bias| Ok(pack(Set::best(), weight, bias, form.groups)));
         let packed = if fixed && !is_depthwise(&weight, form) { Some(cpu::read(&weight, pack)?.into()) } else { None };
-        Ok(Self { weight, bias, form, packed })
+        let ready = if fixed { Ready::new(Set::best(), &weight, &bias, &form)?.map(Arc::new) } else { None };
+        Ok(Self { weight, bias, form, packed, ready })
+    }
+
+    /// The weights as the kernels of inference read them, if there is one for them and nothing tracks their gradients.
+    pub(super) fn ready(&self) -> Option<&Ready> {
+        self.ready.as_deref()
     }
 
     /// Channels of the output.

@@ -19,13 +19,8 @@ const FREE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 /// Values of padded input and gradients that are held at a time, about: what stays in a processor's caches.
 const HELD: usize = 1 << 19;
 
-/// What the gradients of a convolution's output become.
-struct Gradients {
-    /// Like the input, if that was asked for.
-    input: Option<Vec<f32>>,
-    /// Like the weights.
-    weight: Vec<f32>,
-}
+/// The gradients of the input, if they were asked for, and of the weights.
+pub(super) type Gradients = (Option<Vec<f32>>, Vec<f32>);
 
 /// One direction of the gradient of the input: the pixels whose place, `before` added, leaves one remainder by the stride.
 #[derive(Debug, Clone, Copy)]
@@ -105,18 +100,26 @@ impl Plan {
     ) -> Result<(Option<Tensor>, Tensor)> {
         let outputs = weight.dim(0)?;
         let (input, weights) = (x.contiguous()?, weight.contiguous()?);
-        let gradients = cpu::read(&input, |x| {
+        let (dx, dw) = cpu::read(&input, |x| {
             cpu::read(&weights, |weight| {
                 cpu::read(grad, |grad| Ok(self.gradients(set, x, weight, outputs, grad, wanted)))
             })
         })?;
-        let dx = gradients.input.map(|values| Tensor::from_vec(values, x.shape(), x.device())).transpose()?;
-        Ok((dx, Tensor::from_vec(gradients.weight, weight.shape(), weight.device())?))
+        let dx = dx.map(|values| Tensor::from_vec(values, x.shape(), x.device())).transpose()?;
+        Ok((dx, Tensor::from_vec(dw, weight.shape(), weight.device())?))
     }
 
     /// The gradients of the inputs, if `wanted`, and of the weights, from the inputs `x` and `grad`, the gradients of all
     /// `outputs` before the activation.
-    fn gradients(&self, set: Set, x: &[f32], weight: &[f32], outputs: usize, grad: &[f32], wanted: bool) -> Gradients {
+    pub fn gradients(
+        &self,
+        set: Set,
+        x: &[f32],
+        weight: &[f32],
+        outputs: usize,
+        grad: &[f32],
+        wanted: bool,
+    ) -> Gradients {
         let taps = self.rows.kernel * self.columns.kernel;
         if (weight.len(), self.groups, self.rows.kernel, self.columns.kernel) == (outputs * 9, outputs, 3, 3) {
             self.depthwise_gradients(set, x, weight.as_chunks::<9>().0, grad, wanted)
@@ -163,7 +166,7 @@ impl Plan {
                 }
             }
         });
-        Gradients { input: wanted.then_some(input), weight: sums }
+        (wanted.then_some(input), sums)
     }
 
     /// The gradient of one plane of a depthwise convolution's input.
@@ -270,7 +273,7 @@ impl Work<'_> {
                     input.par_chunks_exact_mut(self.inputs * area).zip(grad.par_chunks_exact(self.outputs * area));
                 images.for_each(|(to, grad)| self.pointwise_input(&turned, grad, to));
             }
-            return Gradients { input, weight: sums };
+            return (input, sums);
         }
         let image = self.inputs * phases.plane + self.outputs * spread.plane;
         let held = (HELD.max(weight.len() / 2) / image).max(1);
@@ -304,7 +307,7 @@ impl Work<'_> {
                 });
             }
         }
-        Gradients { input, weight: sums }
+        (input, sums)
     }
 
     /// Adds the gradients of the weights.
@@ -472,13 +475,13 @@ mod tests {
             let (dx, dw) = reference(&plan, &x, &weight, outputs, &grad);
             for set in Set::available() {
                 let found = plan.gradients(set, &x, &weight, outputs, &grad, true);
-                for (found, expected) in [(found.input.unwrap(), &dx), (found.weight, &dw)] {
+                for (found, expected) in [(found.0.unwrap(), &dx), (found.1, &dw)] {
                     prop_assert_eq!(found.len(), expected.len());
                     for (i, (f, e)) in found.iter().zip(expected).enumerate() {
                         prop_assert!((f64::from(*f) - e).abs() < 2e-4, "{:?}, value {}: {} for {}", set, i, f, e);
                     }
                 }
-                prop_assert!(plan.gradients(set, &x, &weight, outputs, &grad, false).input.is_none());
+                prop_assert!(plan.gradients(set, &x, &weight, outputs, &grad, false).0.is_none());
             }
         }
     }
@@ -496,12 +499,12 @@ mod tests {
                 pool.install(|| plan.gradients(Set::best(), &x, &weight, 10, &grad, true))
             };
             let (one, three) = (on(1), on(3));
-            assert_eq!(one.weight, three.weight);
-            assert_eq!(one.input, three.input);
+            assert_eq!(one.1, three.1);
+            assert_eq!(one.0, three.0);
             let close = |found: &[f32], expected: &[f64]| {
                 found.iter().zip(expected).all(|(f, e)| (f64::from(*f) - e).abs() < 1e-3)
             };
-            assert!(close(&one.weight, &dw) && close(&one.input.unwrap(), &dx));
+            assert!(close(&one.1, &dw) && close(&one.0.unwrap(), &dx));
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use candle_core::{Module, Result, Tensor, bail};
 
-use super::geometry::Phases;
-use super::kernels::Place;
+use super::conv_maps::{self, Ready};
+use super::geometry::{Axis, Phases};
+use super::kernels::{Direct, Place};
+use super::maps::{Layer, Maps};
 use super::{Conv2d, ScaleShift, cpu};
 
 /// Norm with ReLU, 1x1 convolution, 3x3 convolution.
@@ -36,7 +38,46 @@ impl Module for DenseBlock {
     }
 }
 
+impl Layer for DenseBlock {
+    fn infer(&self, x: &Maps) -> Result<Maps> {
+        let growths = || self.0.iter().map(|layer| layer.grow.outputs());
+        let whole = |channels: usize| channels.is_multiple_of(x.set.lanes());
+        if !(whole(x.channels) && growths().all(whole) && x.span == x.set.lanes()) {
+            return Maps::of(&self.forward(&x.tensor()?)?);
+        }
+        let mut maps = Maps::stale(x.set, x.channels + growths().sum::<usize>(), x.height, x.width);
+        maps.values[..x.values.len()].copy_from_slice(&x.values);
+        let mut width = x.channels;
+        for layer in &self.0 {
+            let (seen, new) = maps.values.split_at_mut(width * x.area());
+            layer.infer_onto(x, width, seen, new)?;
+            width += layer.grow.outputs();
+        }
+        Ok(maps)
+    }
+}
+
 impl DenseLayer {
+    /// Writes the layer's maps to the start of `new`, from the `width` maps of the size of `like` before it.
+    fn infer_onto(&self, like: &Maps, width: usize, seen: &[f32], new: &mut [f32]) -> Result<()> {
+        let (Some(Ready::Direct(squeeze)), Some(Ready::Direct(grow))) = (self.squeeze.ready(), self.grow.ready())
+        else {
+            bail!("weights that change have no place in a fused block");
+        };
+        let mut between = Maps::stale(like.set, self.squeeze.outputs(), like.height, like.width);
+        let plan = self.squeeze.plan((width, like.height, like.width))?;
+        let limits = plan.activation.limits();
+        let (rows, columns) = (Axis::pointwise(1), Axis::pointwise(like.area()));
+        let to = like.grid();
+        let direct = Direct { weights: squeeze, x: seen, from: to, rows, columns, residual: None, limits, to };
+        self.norm.over(width, like.span, |norm| direct.run_normed(&norm, &mut between.values))?;
+        let plan = self.grow.plan((self.squeeze.outputs(), like.height, like.width))?;
+        let limits = plan.activation.limits();
+        conv_maps::direct(grow, &between, (plan.rows, plan.columns), None, limits, to)
+            .run(&mut new[..self.grow.outputs() * like.area()]);
+        Ok(())
+    }
+
     fn is_fixed(&self) -> bool {
         self.squeeze.packed().is_some() && self.grow.packed().is_some() && !self.norm.scale.track_op()
     }

@@ -49,6 +49,16 @@ impl Axis {
         Ok(Self { input, kernel, stride, before, after, output: (padded - kernel) / stride + 1 })
     }
 
+    /// Each of `n` outputs sees the input of its own.
+    pub fn pointwise(n: usize) -> Self {
+        Self { input: n, kernel: 1, stride: 1, before: 0, after: 0, output: n }
+    }
+
+    /// The same of an input that has its zeros already.
+    pub fn padded(self) -> Self {
+        Self { input: self.input + self.before + self.after, before: 0, after: 0, ..self }
+    }
+
     /// Whether output `i` sees input `i` and nothing else.
     pub fn is_pointwise(&self) -> bool {
         (self.kernel, self.stride, self.before, self.output) == (1, 1, 0, self.input)

@@ -1,9 +1,10 @@
 //! Pooling as the networks here use it.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Module, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::cpu;
+use super::maps::{Layer, Maps};
+use super::{cpu, kernels};
 
 /// Largest value of each 3x3 window, two pixels apart, over an image with one row and column of padding that never wins:
 /// `[n, c, h, w]` to `[n, c, ceil(h / 2), ceil(w / 2)]`.
@@ -62,6 +63,27 @@ pub(super) fn global_average_gradient(shape: &Shape, grad: &Tensor) -> Result<Te
         let spread = |g: &f32| std::iter::repeat_n(g / (h * w) as f32, h * w);
         Tensor::from_vec(grad.iter().flat_map(spread).collect::<Vec<_>>(), shape, &Device::Cpu)
     })
+}
+
+/// [`max_pool_3`] as a layer.
+pub struct MaxPool;
+
+impl Module for MaxPool {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        max_pool_3(x)
+    }
+}
+
+impl Layer for MaxPool {
+    fn infer(&self, x: &Maps) -> Result<Maps> {
+        let blocked = (x.span == 1).then(|| x.blocked());
+        let x = blocked.as_ref().unwrap_or(x);
+        let mut out = Maps::stale(x.set, x.channels, x.height.div_ceil(2), x.width.div_ceil(2));
+        let plane = out.block();
+        let blocks = out.values.par_chunks_exact_mut(plane).zip(x.values.par_chunks_exact(x.block()));
+        blocks.for_each(|(out, block)| kernels::max_pool_3(x.set, x.width, block, out));
+        Ok(out)
+    }
 }
 
 struct MaxPool3;

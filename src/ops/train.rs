@@ -4,19 +4,21 @@ use candle_core::{Module, Result, Tensor, Var, bail};
 
 use super::kernels::Set;
 use super::tape::{Node, Tape};
-use super::{Activation, Conv2d, Form, pool};
+use super::{Activation, Conv2d, Form, cpu, pool};
 
 impl Tape {
     /// The convolution of `x` with `weight`, without bias; the form's activation must be none.
     pub fn conv(&mut self, x: Node, weight: &Var, form: Form) -> Result<Node> {
-        let (weight, (_, inputs, h, w)) = (self.parameter(weight), x.value().dims4()?);
-        let bias = Tensor::zeros(weight.value().dim(0)?, x.value().dtype(), x.value().device())?;
-        let conv = Conv2d::new(weight.value().clone(), bias, form)?;
+        let (_, inputs, h, w) = x.value().dims4()?;
+        let bias = Tensor::zeros(weight.dim(0)?, x.value().dtype(), x.value().device())?;
+        // Of the variable itself, so that nothing is prepared for later passes.
+        let conv = Conv2d::new(weight.as_tensor().clone(), bias, form)?;
+        let weight = self.parameter(weight);
         let plan = conv.plan((inputs, h, w))?;
         if plan.activation != Activation::Identity {
             bail!("in training an activation is a step of its own");
         }
-        let y = conv.forward(x.value())?;
+        let y = conv.forward(x.value())?.detach();
         let (input, weights, wanted) = (x.value().clone(), weight.value().clone(), x.is_tracked());
         Ok(self.push(&[&x, &weight], y, move |grad| {
             let (dx, dw) = plan.backward(Set::best(), &input, &weights, &grad, wanted)?;
@@ -73,4 +75,14 @@ impl Tape {
         let y = (x.value() * &mask)?;
         Ok(self.push(&[&x], y, move |grad| Ok(vec![Some((grad * mask)?)])))
     }
+}
+
+/// What `with` does to the values of a parameter, given those of its gradient: a step of an optimiser.
+pub fn update(parameter: &Var, grad: &Tensor, with: impl FnOnce(&mut [f32], &[f32])) -> Result<()> {
+    cpu::read(&grad.contiguous()?, |grad| {
+        cpu::write(parameter.as_tensor(), |values| {
+            with(values, grad);
+            Ok(())
+        })
+    })
 }

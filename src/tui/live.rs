@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::inference::engine::Progress;
 use crate::inference::session::Session;
-use crate::metrics::evaluation::{self, Settings};
+use crate::metrics::evaluation::{self, Evaluation, Settings};
+use crate::metrics::recalibration::Calibrators;
 use crate::predictions::Policy;
 use crate::tui::jobs::{Jobs, News};
 use crate::tui::watch::Watch;
@@ -55,24 +56,37 @@ impl Control {
 }
 
 /// Starts the inference of a begun run.
-pub fn start(mut session: Box<Session>, policy: Policy, jobs: &mut Jobs) -> Control {
+pub fn start(session: Box<Session>, policy: Policy, jobs: &mut Jobs) -> Control {
     let control = Control::default();
-    let (held, sender) = (control.clone(), jobs.sender());
-    jobs.start(move || {
+    let held = control.clone();
+    jobs.start(move |outbox| {
         let mut report = |progress: Progress| {
-            // Nobody listens once the UI has gone; the run is ended from elsewhere then.
-            drop(sender.send(News::Progress(progress)));
+            outbox.post(News::Progress(progress));
             while held.paused() && !held.stopped() {
                 std::thread::sleep(LOOK);
             }
         };
-        let work = || -> Result<()> {
-            let finding = session.infer(&held.stop, &mut report)?;
-            let settings = Settings { policy, ..Settings::default() };
-            let evaluation = evaluation::evaluate(&finding.predictions, None, &settings)?;
-            session.finish(&finding, evaluation.to_json()?.as_bytes())
-        };
-        News::Ended(work())
+        News::Ended(complete(session, policy, &held.stop, &mut report).map(drop))
     });
     control
+}
+
+/// Does what is left of a begun run: inference, the run's calibration, evaluation, and the files. Gives the evaluation and
+/// how many images could not be read.
+pub fn complete(
+    mut session: Box<Session>,
+    policy: Policy,
+    stop: &AtomicBool,
+    report: &mut dyn FnMut(Progress),
+) -> Result<(Evaluation, usize)> {
+    let calibrators = session.plan().calibration.as_ref().map(|c| Calibrators::parse(&c.content)).transpose()?;
+    let mut finding = session
+        .infer(stop, report)
+        .map_err(|e| e.mend("all of it is kept: go on with the same command and --resume"))?;
+    if let Some(calibrators) = &calibrators {
+        calibrators.apply(&mut finding.predictions)?;
+    }
+    let evaluation = evaluation::evaluate(&finding.predictions, None, &Settings { policy, ..Settings::default() })?;
+    session.finish(&finding, evaluation.to_json()?.as_bytes())?;
+    Ok((evaluation, finding.failures.len()))
 }

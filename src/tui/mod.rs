@@ -3,6 +3,7 @@
 pub mod analysis;
 pub mod annotations;
 pub mod app;
+pub mod calibration;
 pub mod compose;
 pub mod event;
 pub mod image;
@@ -10,6 +11,7 @@ pub mod jobs;
 pub mod keymap;
 pub mod live;
 pub mod screens;
+pub mod shared;
 pub mod sources;
 pub mod terminal;
 pub mod theme;

@@ -22,6 +22,8 @@ pub(super) trait Vector: Copy {
     unsafe fn mul_add(self, factor: Self, sum: Self) -> Self;
     /// The sum of all values, halves first.
     unsafe fn sum(self) -> f32;
+    /// The larger value; NaN if either is.
+    unsafe fn max(self, other: Self) -> Self;
     /// Not less than `low` and not more than `high`; NaN stays NaN.
     unsafe fn clamp(self, low: Self, high: Self) -> Self;
 }
@@ -69,6 +71,13 @@ impl Vector for Portable {
     #[inline(always)]
     unsafe fn sum(self) -> f32 {
         (self.0[0] + self.0[2]) + (self.0[1] + self.0[3])
+    }
+    #[inline(always)]
+    unsafe fn max(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| {
+            let (a, b) = (self.0[i], other.0[i]);
+            if a > b || a.is_nan() { a } else { b }
+        }))
     }
     #[inline(always)]
     unsafe fn clamp(self, low: Self, high: Self) -> Self {
@@ -129,6 +138,11 @@ pub(super) mod x86 {
             }
         }
         #[inline(always)]
+        unsafe fn max(self, other: Self) -> Self {
+            // The second operand comes out where one is NaN, so only a NaN of the first is missing.
+            unsafe { _mm256_blendv_ps(_mm256_max_ps(self, other), self, _mm256_cmp_ps::<_CMP_UNORD_Q>(self, self)) }
+        }
+        #[inline(always)]
         unsafe fn clamp(self, low: Self, high: Self) -> Self {
             // The second operand is what comes out where one is NaN.
             unsafe { _mm256_min_ps(high, _mm256_max_ps(low, self)) }
@@ -180,6 +194,13 @@ pub(super) mod x86 {
         #[inline(always)]
         unsafe fn sum(self) -> f32 {
             unsafe { _mm512_reduce_add_ps(self) }
+        }
+        #[inline(always)]
+        unsafe fn max(self, other: Self) -> Self {
+            unsafe {
+                let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self, self);
+                _mm512_mask_mov_ps(_mm512_max_ps(self, other), nan, self)
+            }
         }
         #[inline(always)]
         unsafe fn clamp(self, low: Self, high: Self) -> Self {

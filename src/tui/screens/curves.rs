@@ -7,9 +7,9 @@ use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 
 use crate::metrics::operating_point::OperatingPoint;
-use crate::tui::analysis::{Analysis, LabelData};
-use crate::tui::app::Shared;
+use crate::tui::analysis::LabelData;
 use crate::tui::keymap::Action;
+use crate::tui::shared::Shared;
 use crate::tui::widgets::labels::{self, Entry};
 use crate::tui::widgets::plot::{Mark, Plot};
 use crate::tui::widgets::text::{number, with_interval};
@@ -75,9 +75,7 @@ impl CurveScreen {
             marks.push(Mark::Faint(label.band().iter().map(|b| (b.fpr, b.low)).collect()));
             marks.push(Mark::Faint(label.band().iter().map(|b| (b.fpr, b.high)).collect()));
         }
-        if let Some((pinned, i)) = shared.pinned.as_ref().and_then(|p| Some((p, p.find(analysis.label(chosen))?))) {
-            marks.push(Mark::Curve(self.points(&pinned.labels[i]), theme.blue()));
-        }
+        marks.extend(shared.pinned_rows().map(|pinned| Mark::Curve(self.points(pinned), theme.blue())));
         let colour = if self.all { theme.curve(chosen) } else { theme.orange() };
         marks.push(Mark::Curve(self.points(label), colour));
         let point = label.at(shared.thresholds[chosen]);
@@ -86,12 +84,13 @@ impl CurveScreen {
         }
         Plot { title: title.into(), x, y, marks }.draw(left, frame.buffer_mut(), theme);
 
-        let beside = beside(analysis, shared, point.as_ref());
+        let beside = beside(shared, point.as_ref());
         let [list, below] =
             Layout::vertical([Constraint::Min(3), Constraint::Length(beside.len() as u16)]).areas(right);
         let title =
             if self.curve == Curve::Roc { "label                  AUROC" } else { "label                     AP" };
-        let entries: Vec<Entry> = (0..analysis.labels.len()).map(|i| self.entry(analysis, shared, i)).collect();
+        let entries: Vec<Entry> =
+            (0..analysis.labels.len()).map(|i| self.entry(analysis.label(i), shared, i)).collect();
         labels::draw(title, &entries, chosen, list, frame.buffer_mut(), theme);
         frame.render_widget(Paragraph::new(beside), below);
     }
@@ -111,19 +110,18 @@ impl CurveScreen {
         }
     }
 
-    fn entry(&self, analysis: &Analysis, shared: &Shared, i: usize) -> Entry {
-        let of = &analysis.evaluation.labels[i];
-        let value = match self.curve {
+    fn entry(&self, name: &str, shared: &Shared, i: usize) -> Entry {
+        let value = shared.entry(i).and_then(|of| match self.curve {
             Curve::Roc => of.auroc.as_ref().map(|a| a.estimate.value),
             Curve::PrecisionRecall => of.average_precision.map(|v| v.value),
-        };
+        });
         let style = if self.all { Style::new().fg(shared.theme.curve(i)) } else { Style::new() };
-        Entry { name: of.label.clone(), value: number(value), style }
+        Entry { name: name.to_owned(), value: number(value), style }
     }
 }
 
 /// What the threshold does, and the pinned run.
-fn beside(analysis: &Analysis, shared: &Shared, point: Option<&OperatingPoint>) -> Vec<Line<'static>> {
+fn beside(shared: &Shared, point: Option<&OperatingPoint>) -> Vec<Line<'static>> {
     let theme = &shared.theme;
     let mut lines = Vec::new();
     match point {
@@ -135,13 +133,10 @@ fn beside(analysis: &Analysis, shared: &Shared, point: Option<&OperatingPoint>) 
             lines.push(Line::raw(format!("spec {}", with_interval(m.specificity, point.ci.specificity))));
             lines.push(Line::raw(format!("PPV  {}", with_interval(m.ppv, point.ci.ppv))));
         }
-        None => {
-            let why = analysis.evaluation.labels[shared.label].not_evaluable.clone();
-            lines.push(Line::styled(why.unwrap_or_default(), theme.dim()));
-        }
+        None => lines.push(Line::styled(shared.why_not(), theme.dim())),
     }
     if let Some(pinned) = &shared.pinned {
-        lines.push(Line::styled(format!("B: {}", pinned.name), Style::new().fg(theme.blue())));
+        lines.push(Line::styled(format!("B: {}", pinned.overview.name), Style::new().fg(theme.blue())));
         if let Some(d) = shared.differences.get(shared.label).copied().flatten() {
             lines.push(Line::raw(format!("A-B  {}", with_interval(Some(d.difference), d.ci_low.zip(d.ci_high)))));
         }

@@ -17,10 +17,10 @@ use crate::inference::engine::Pace;
 use crate::inference::session::{Plan, Session, Start};
 use crate::predictions::Policy;
 use crate::run::RunFolder;
-use crate::tui::app::Shared;
 use crate::tui::jobs::News;
 use crate::tui::keymap::Action;
 use crate::tui::live::Begun;
+use crate::tui::shared::Shared;
 use crate::tui::viewer::Explainer;
 use crate::tui::watch::Watch;
 use crate::tui::widgets::popup::{Ask, Prompt};
@@ -143,7 +143,7 @@ impl HomeScreen {
         let (model, data, split) = (self.model.clone(), self.data.clone(), self.split.clone());
         let images = shared.images.clone();
         shared.say("loading the model and the list of images ...");
-        shared.jobs.start(move || {
+        shared.jobs.start(move |_| {
             let split = Some(split.as_str()).filter(|s| !s.is_empty());
             News::Begun(begin(&model, &data, split, images.as_deref()).map(Box::new))
         });
@@ -248,7 +248,7 @@ fn begin(model: &str, data: &str, split: Option<&str>, images: Option<&Path>) ->
     let (model, home) = catalogue::model(model)?;
     let card = catalogue::dataset(data)?;
     let dataset = data::load(&card, images, split)?;
-    let folder = RunFolder::usual(&model, &card, split);
+    let folder = RunFolder::usual(&model, &card, split, None);
     let policy = Policy::default();
     let watch = Watch::new(folder.clone(), &model, policy, dataset.clone());
     let plan = Plan {
@@ -257,6 +257,7 @@ fn begin(model: &str, data: &str, split: Option<&str>, images: Option<&Path>) ->
         dataset,
         split: split.map(str::to_owned),
         limit: None,
+        part: None,
         policy,
         calibration: None,
         device: Device::Cpu,

@@ -9,8 +9,8 @@ use ratatui::widgets::Paragraph;
 use crate::metrics::decision_curve::{net_benefit_at_prevalence, predictive_values};
 use crate::metrics::operating_point::{Confusion, Measures, OperatingPoint, Rule};
 use crate::metrics::roc::Ranked;
-use crate::tui::app::Shared;
 use crate::tui::keymap::Action;
+use crate::tui::shared::Shared;
 use crate::tui::theme::Theme;
 use crate::tui::widgets::plot::{Mark, Plot, x_at};
 use crate::tui::widgets::popup::{Ask, Prompt};
@@ -82,13 +82,10 @@ impl ThresholdScreen {
     /// Draws the panel.
     pub fn draw(&mut self, frame: &mut Frame, area: Rect, shared: &mut Shared) {
         self.drawn = None;
-        let Some(analysis) = &shared.analysis else { return };
+        let Some(label) = shared.rows() else { return };
         let theme = &shared.theme;
-        let label = &analysis.labels[shared.label];
         let Some(ranked) = label.cut() else {
-            let why = analysis.evaluation.labels[shared.label].not_evaluable.clone().unwrap_or_default();
-            frame.render_widget(Paragraph::new(format!("{}: {why}", analysis.label(shared.label))), area);
-            return;
+            return frame.render_widget(Paragraph::new(format!("{}: {}", label.name, shared.why_not())), area);
         };
         let [left, right] = Layout::horizontal([Constraint::Min(40), Constraint::Length(31)]).spacing(1).areas(area);
         let [above, below] = Layout::vertical([Constraint::Fill(3), Constraint::Fill(2)]).areas(left);
@@ -110,7 +107,7 @@ impl ThresholdScreen {
         let here = rates(&Confusion::at(ranked, threshold).measures(), self.prevalence);
         let signs = here.iter().enumerate().filter_map(|(i, v)| Some((i, (*v)?)));
         marks.extend(signs.map(|(i, v)| Mark::Sign(threshold, v, LETTERS[i], theme.curve(i))));
-        let title = format!("{}: rates against the threshold", analysis.label(shared.label));
+        let title = format!("{}: rates against the threshold", label.name);
         let inner = Plot { title, x, y: [0.0, 1.0], marks }.draw(above, frame.buffer_mut(), theme);
         self.drawn = Some((inner, x));
 

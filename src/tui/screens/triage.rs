@@ -16,8 +16,8 @@ use crate::metrics::label_errors::label_errors;
 use crate::predictions::{Condition, Truth};
 use crate::tui::analysis::Analysis;
 use crate::tui::annotations::Kind;
-use crate::tui::app::Shared;
 use crate::tui::keymap::Action;
+use crate::tui::shared::Shared;
 use crate::tui::theme::Theme;
 use crate::tui::viewer::{Look, Viewer};
 use crate::tui::widgets::popup::{Ask, Prompt};
@@ -274,7 +274,7 @@ impl Triage {
             pinned: shared.pinned.is_some(),
         };
         if self.list.as_ref().is_none_or(|(made, _)| *made != of) {
-            let rows = listed(analysis, shared.pinned.as_ref(), &of);
+            let rows = listed(analysis, shared.pinned.as_deref(), &of);
             self.list = Some((of, rows));
         }
         let width = (area.width / 3).clamp(30, 48);
@@ -424,7 +424,7 @@ fn explained(look: &Look, forced: Option<usize>, label: &str, shared: &Shared, t
 /// What the data say of a label of a row, under the policy; `None` where it does not count.
 fn truth(analysis: &Analysis, label: usize, row: usize) -> Option<bool> {
     let truths = analysis.predictions.labels[analysis.labels[label].column].truths.as_deref()?;
-    truths.get(row).copied().and_then(|t: Truth| analysis.policy.positive(t))
+    truths.get(row).copied().and_then(|t: Truth| analysis.overview.policy().positive(t))
 }
 
 /// Two letters for truth and call, and whether the call is wrong.
