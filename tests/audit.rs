@@ -14,7 +14,7 @@ use roentgen::audit::table::audit;
 use roentgen::cards::catalogue;
 use roentgen::cards::printed::{Printed, Rounding};
 use roentgen::cards::published::{Metric, PublishedTable};
-use roentgen::metrics::rng::Rng;
+use roentgen::rng::Rng;
 use serde_json::Value;
 
 use crate::support::{put, roentgen, shared};

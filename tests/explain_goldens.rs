@@ -171,7 +171,7 @@ fn dropped_units_spread_the_logits() {
     };
     let x = input([1, 3, 64, 64]);
     let draws = |model: &Model, seed| {
-        let mut rng = roentgen::metrics::rng::Rng::new(seed, 0);
+        let mut rng = roentgen::rng::Rng::new(seed, 0);
         model.dropped(&x, 400, &mut || rng.uniform()).unwrap()
     };
     let (plain, dropping) = (with(0.0), with(0.5));

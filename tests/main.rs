@@ -24,6 +24,7 @@ mod reproduce;
 mod score;
 mod shards;
 mod support;
+mod training;
 mod tui;
 mod tui_terminal;
 mod tui_tmux;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use roentgen::metrics::rng::Rng;
+use roentgen::rng::Rng;
 use serde_json::Value;
 
 use crate::support::{Ran, put, roentgen, shared};

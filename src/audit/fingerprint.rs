@@ -47,7 +47,7 @@ pub fn is_float32(printed: &Printed) -> bool {
 mod tests {
     use super::*;
     use crate::cards::printed::Rounding;
-    use crate::metrics::rng::Rng;
+    use crate::rng::Rng;
 
     fn of(text: &str) -> Interval {
         Interval::of(&text.parse().unwrap(), Rounding::Half)

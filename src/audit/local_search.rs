@@ -1,7 +1,7 @@
 //! A quick search for whole numbers that fit an integer programme, in floating point: it proves nothing, but finds fast
 //! what exact branching may take long for.
 
-use crate::metrics::rng::Rng;
+use crate::rng::Rng;
 
 /// Moves of every two variables are tried: with more of them it would take too long.
 const MOST_MOVED: usize = 60;

@@ -134,7 +134,7 @@ pub fn hidden_mean(rows: &[Interval], mean: Interval, count: u64, range: Interva
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::rng::Rng;
+    use crate::rng::Rng;
 
     // Means of real folds and of real matrices are never found impossible, and nearly always possible.
     #[test]

@@ -111,7 +111,7 @@ fn detail(small: &[f32]) -> Vec<i8> {
 mod tests {
     use super::*;
     use crate::imaging::decode::Pixels;
-    use crate::metrics::rng::Rng;
+    use crate::rng::Rng;
 
     fn picture(side: usize, value: impl Fn(f64, f64) -> f64) -> Picture {
         let at = |i: usize| value((i % side) as f64 / side as f64, (i / side) as f64 / side as f64);

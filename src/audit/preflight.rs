@@ -239,8 +239,8 @@ pub fn reference(sample: &[Facts]) -> Reference {
 mod tests {
     use super::*;
     use crate::metrics::evaluation::{Settings, evaluate};
-    use crate::metrics::rng::Rng;
     use crate::predictions::Truth;
+    use crate::rng::Rng;
 
     /// Three labels of 300 images, each told by its own scores.
     fn table() -> Predictions {

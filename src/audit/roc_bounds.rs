@@ -40,8 +40,8 @@ pub fn auroc(points: &[Point]) -> Interval {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::rng::Rng;
     use crate::metrics::roc::Ranked;
+    use crate::rng::Rng;
 
     #[test]
     fn every_curve_lies_between_its_staircases() {

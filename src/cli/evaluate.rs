@@ -106,7 +106,10 @@ fn in_text(plan: Plan) -> Result<String> {
             let stop = machine::stop_flag()?;
             let mut meter = progress::Meter::new();
             let (evaluation, failed) = live::complete(session, policy, &stop, &mut |p| meter.show(p))?;
-            preflight::after(&predictions::read(&folder.predictions(), None)?, &evaluation, policy)?;
+            // A shard may be empty.
+            if evaluation.n_images > 0 {
+                preflight::after(&predictions::read(&folder.predictions(), None)?, &evaluation, policy)?;
+            }
             (evaluation, failed)
         }
     };

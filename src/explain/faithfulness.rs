@@ -6,8 +6,8 @@ use super::map::Map;
 use super::perturb::Planes;
 use crate::cards::model::Output;
 use crate::error::{Error, Result};
-use crate::metrics::rng::Rng;
 use crate::models::{Model, probabilities};
+use crate::rng::Rng;
 
 /// Steps from the whole image to none of it.
 const STEPS: usize = 10;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::map::Map;
 use crate::metrics::bootstrap::percentile;
-use crate::metrics::rng::Rng;
+use crate::rng::Rng;
 
 /// Shares of the highest value at which a map is cut for its overlap.
 const CUTS: usize = 19;

@@ -1,6 +1,6 @@
 //! Images with some of their pixels taken away: blurred, evened out, or filled in from around (ROAD).
 
-use crate::metrics::rng::Rng;
+use crate::rng::Rng;
 
 /// One image for the network: channels of rows of columns.
 #[derive(Clone, Copy)]

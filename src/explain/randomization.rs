@@ -6,8 +6,8 @@ use super::map::Map;
 use crate::cards::catalogue::Home;
 use crate::cards::model::ModelCard;
 use crate::error::Result;
-use crate::metrics::rng::Rng;
 use crate::models::{self, Model};
+use crate::rng::Rng;
 
 /// What is randomised, from the output on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::imaging::decode::Picture;
 use crate::imaging::preprocess;
 use crate::labels;
-use crate::metrics::rng::Rng;
 use crate::models::{Model, probabilities};
+use crate::rng::Rng;
 
 /// Where the probabilities of one model differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calibration::{Forecast, ece, width_bin};
 use super::confidence::LEVEL;
-use super::rng::Rng;
+use crate::rng::Rng;
 
 /// From this variance of a bin's count on its distribution is taken as normal, corrected for skewness.
 const NORMAL_FROM: f64 = 100.0;

@@ -20,7 +20,6 @@ pub mod policies;
 pub mod precision_recall;
 pub mod recalibration;
 pub mod risk_coverage;
-pub mod rng;
 pub mod roc;
 pub mod smooth_ece;
 pub mod student;

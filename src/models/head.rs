@@ -6,6 +6,7 @@ use super::build::Builder;
 use crate::cards::model::{self, HeadLayer, Output};
 use crate::error::Result;
 use crate::ops::{self, Activation, Linear};
+use crate::weights::Tensors;
 
 /// Global average pooling and dense layers.
 pub(super) struct Head {
@@ -15,34 +16,48 @@ pub(super) struct Head {
     dropout: Vec<f64>,
 }
 
+/// A dense layer of the head.
+pub(super) struct Dense {
+    pub name: String,
+    pub inputs: usize,
+    pub outputs: usize,
+    pub bias: bool,
+    pub activation: Activation,
+    /// Part of the outputs that training drops.
+    pub dropout: f64,
+}
+
+/// The `layers` of a card over `features` inputs; without any, one linear layer to the `labels`. Their names are
+/// `classifier.N`, a single one's `own`, the architecture's name for it, unless `numbered`.
+pub(super) fn describe(layers: &[HeadLayer], labels: usize, features: usize, own: &str, numbered: bool) -> Vec<Dense> {
+    let linear = HeadLayer { units: labels, activation: None, dropout: 0.0, bias: true };
+    let layers = if layers.is_empty() { std::slice::from_ref(&linear) } else { layers };
+    let inputs = std::iter::once(features).chain(layers.iter().map(|layer| layer.units));
+    let dense = layers.iter().zip(inputs).enumerate().map(|(i, (layer, inputs))| Dense {
+        name: if numbered || layers.len() > 1 { format!("classifier.{i}") } else { own.to_string() },
+        inputs,
+        outputs: layer.units,
+        bias: layer.bias,
+        activation: match layer.activation {
+            Some(model::Activation::Relu) => Activation::Relu,
+            None => Activation::Identity,
+        },
+        dropout: layer.dropout,
+    });
+    dense.collect()
+}
+
+/// Whether a file names a single dense layer by number rather than by `own`, the architecture's name.
+pub(super) fn is_numbered(tensors: &Tensors, own: &str) -> bool {
+    tensors.contains("classifier.0.weight") && !tensors.contains(&format!("{own}.weight"))
+}
+
 impl Head {
-    /// The `layers` of the card over `features` inputs; without any, one linear layer to the `labels`. Their tensors are
-    /// `classifier.N`, a single one's also `own`, the architecture's name for it.
-    pub fn new(
-        b: &mut Builder,
-        layers: &[HeadLayer],
-        labels: usize,
-        features: usize,
-        own: &str,
-        before_pooling: Activation,
-    ) -> Result<Self> {
-        let linear = HeadLayer { units: labels, activation: None, dropout: 0.0, bias: true };
-        let layers = if layers.is_empty() { std::slice::from_ref(&linear) } else { layers };
-        let numbered = layers.len() > 1
-            || (b.tensors.contains("classifier.0.weight") && !b.tensors.contains(&format!("{own}.weight")));
-        let mut inputs = features;
-        let mut dense = Vec::with_capacity(layers.len());
-        for (i, layer) in layers.iter().enumerate() {
-            let name = if numbered { format!("classifier.{i}") } else { own.to_string() };
-            let activation = match layer.activation {
-                Some(model::Activation::Relu) => Activation::Relu,
-                None => Activation::Identity,
-            };
-            dense.push(b.linear(&name, inputs, layer.units, layer.bias, activation)?);
-            inputs = layer.units;
-        }
-        let dropout = layers[..layers.len() - 1].iter().map(|layer| layer.dropout).collect();
-        Ok(Self { before_pooling, layers: dense, dropout })
+    /// Of these layers.
+    pub fn new(b: &mut Builder, layers: &[Dense], before_pooling: Activation) -> Result<Self> {
+        let layer = |d: &Dense| b.linear(&d.name, d.inputs, d.outputs, d.bias, d.activation);
+        let dropout = layers.iter().rev().skip(1).rev().map(|layer| layer.dropout).collect();
+        Ok(Self { before_pooling, layers: layers.iter().map(layer).collect::<Result<_>>()?, dropout })
     }
 
     /// `[n, features, h, w]` to what is pooled, of the same shape.

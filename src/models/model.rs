@@ -6,20 +6,7 @@ use rayon::prelude::*;
 use super::build::{Stage, fault};
 use super::head::Head;
 use crate::error::{Error, Result};
-use crate::ops::{Activation, Maps};
-
-/// An architecture without its head.
-pub(super) struct Backbone {
-    pub stages: Vec<Stage>,
-    /// What the architecture does to the features before it pools them.
-    pub before_pooling: Activation,
-    /// Channels of the features.
-    pub features: usize,
-    /// Side of the smallest image that it can halve as often as it must, pixels.
-    pub smallest: usize,
-    /// Name of its linear layer.
-    pub classifier: &'static str,
-}
+use crate::ops::Maps;
 
 /// A network with its weights on a device.
 pub struct Model {

@@ -148,11 +148,11 @@ impl Plan {
         [n, outputs, self.rows.output, self.columns.output]
     }
 
-    fn area_in(&self) -> usize {
+    pub fn area_in(&self) -> usize {
         self.rows.input * self.columns.input
     }
 
-    fn area_out(&self) -> usize {
+    pub fn area_out(&self) -> usize {
         self.rows.output * self.columns.output
     }
 
@@ -176,7 +176,7 @@ impl Plan {
     }
 
     /// What `run` makes of the product that is one group of an image.
-    fn group<R>(&self, weight: &Packed, x: &[f32], place: Place, run: impl FnOnce(&Product) -> R) -> R {
+    pub fn group<R>(&self, weight: &Packed, x: &[f32], place: Place, run: impl FnOnce(&Product) -> R) -> R {
         let (rows, columns, limits) = (&self.rows, &self.columns, self.activation.limits());
         if !(rows.is_pointwise() && columns.is_pointwise()) {
             let phases = Phases::new(*rows, *columns);
@@ -252,27 +252,10 @@ impl CustomOp3 for Op {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let grad = self.plan.activation.gradient(res, grad)?.contiguous()?;
-        let (plan, set, outputs) = (&self.plan, self.set, weight.dim(0)?);
-        let dx =
-            gradient(x, &weight.contiguous()?, &grad, |weight, grad| plan.input_gradient(set, weight, outputs, grad))?;
-        let dw = gradient(weight, x, &grad, |x, grad| plan.weight_gradient(set, x, outputs, grad))?;
+        let (dx, dw) = self.plan.backward(self.set, x, weight, &grad, x.track_op())?;
         let db = bias.track_op().then(|| grad.sum((0, 2, 3))).transpose()?;
-        Ok((dx, dw, db))
+        Ok((dx, Some(dw), db))
     }
-}
-
-/// What `compute` makes of the values of `other` and `grad`, in the shape of `of`, if gradients of `of` are asked for.
-fn gradient(
-    of: &Tensor,
-    other: &Tensor,
-    grad: &Tensor,
-    compute: impl FnOnce(&[f32], &[f32]) -> Vec<f32>,
-) -> Result<Option<Tensor>> {
-    if !of.track_op() {
-        return Ok(None);
-    }
-    let values = cpu::read(other, |other| cpu::read(grad, |grad| Ok(compute(other, grad))))?;
-    Tensor::from_vec(values, of.shape(), of.device()).map(Some)
 }
 
 #[cfg(test)]

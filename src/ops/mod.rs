@@ -5,23 +5,31 @@
 //! Tensors have gradients; where none are tracked, networks go through [`Maps`] instead, layer by [`Layer`].
 
 mod activation;
+mod batch_norm;
 mod conv;
 mod conv_gradient;
 mod conv_maps;
 mod cpu;
 mod dense_block;
+mod dense_block_training;
 mod geometry;
 mod kernels;
 mod linear;
 mod maps;
 mod norm;
 mod pool;
+mod tape;
+mod train;
 
 pub use activation::{Activation, add_activation};
+pub use batch_norm::BatchNorm;
 pub use conv::{Conv2d, Form};
 pub use dense_block::{DenseBlock, DenseLayer};
+pub use dense_block_training::DenseLayerTraining;
 pub use geometry::Padding;
 pub use linear::Linear;
 pub use maps::{Layer, Maps};
 pub use norm::{ScaleShift, fold, fold_into};
 pub use pool::{MaxPool, avg_pool_2, global_average, max_pool_3};
+pub use tape::{Node, Tape};
+pub use train::update;

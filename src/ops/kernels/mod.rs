@@ -2,6 +2,7 @@
 
 mod buffer;
 mod channelwise;
+mod correlation;
 mod depthwise;
 mod direct;
 mod fused;
@@ -42,6 +43,7 @@ use on_set;
 
 pub(super) use buffer::Buffer;
 pub(super) use channelwise::{Channelwise, Norm, Taps, avg_pool_2, max_pool_3, norm};
+pub(super) use correlation::Correlation;
 pub(super) use depthwise::Depthwise;
 pub(super) use direct::{Direct, Grid, Weights};
 pub(super) use fused::Expand;
