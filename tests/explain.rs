@@ -81,7 +81,8 @@ fn thresholds_of_a_run() {
     let rows = explain(&args).ok();
     assert!(rows.contains("Effusion,0.00") && rows.contains(",0.001,1,"), "{rows}");
     assert_eq!(rows.lines().count(), 3, "{rows}");
-    assert!(explain(&[&picture, "--thresholds", "no-run", "--out", &out]).error(3).contains("no-run/evaluation.json"));
+    let ran = explain(&[&picture, "--thresholds", "no-run", "--out", &out]);
+    assert!(ran.error(3).contains("no-run/evaluation.json: No such file"), "{}", ran.stderr);
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn thresholds(card: &ModelCard, args: &args::Explain) -> Result<Vec<f64>> {
     let mut thresholds = vec![args.threshold; card.labels.len()];
     let Some(run) = &args.thresholds else { return Ok(thresholds) };
     let path = RunFolder::new(run).evaluation();
-    let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e).mend("give a finished run folder"))?;
+    let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
     let file: serde_json::Value =
         serde_json::from_str(&text).map_err(|e| Error::new(e.to_string()).at(path.display()))?;
     for label in file["labels"].as_array().into_iter().flatten() {

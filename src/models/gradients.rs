@@ -58,7 +58,7 @@ impl Model {
             }
         };
         let logits = self.head.logits(&pooled).map_err(fault)?;
-        let gradients = labels.iter().map(|label| gradient(&logits, *label, &var)).collect::<Result<Vec<_>>>()?;
+        let gradients = labels.par_iter().map(|label| gradient(&logits, *label, &var)).collect::<Result<Vec<_>>>()?;
         let (_, channels, height, width) = var.dims4().map_err(fault)?;
         // The layers of a dense block add the last maps to those before them.
         let first = layer.newest.map_or(0, |newest| channels.saturating_sub(newest)) * height * width;
