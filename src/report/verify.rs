@@ -146,7 +146,7 @@ fn check_files(report: &Value, folder: &RunFolder, findings: &mut Findings) {
 fn plain(folder: &RunFolder, name: &str) -> Result<()> {
     let parts: Vec<&str> = name.split('/').collect();
     let fine = |part: &&str| !part.is_empty() && *part != "." && *part != ".." && !part.contains(['\\', '\0']);
-    if !parts.iter().all(|part| fine(&part)) || parts.len() > 2 {
+    if !parts.iter().all(fine) || parts.len() > 2 {
         return Err(Error::new("no file of the run folder"));
     }
     let mut path = folder.path().to_owned();
