@@ -5,6 +5,8 @@
 //! the border are left out. Input channels are taken in runs whose weights stay in the first cache, with partial sums
 //! waiting in the output. The order of every sum is the channels', then the taps', whatever the tiles, runs and threads.
 
+#![allow(clippy::needless_range_loop)] // Plain ranges are unrolled early enough for sums to stay in registers.
+
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -381,7 +383,6 @@ unsafe fn kernel<V: Vector, const N: usize, const P: usize, const S: usize, cons
     // SAFETY: the caller's.
     unsafe {
         let mut acc = [[V::splat(0.0); N]; P];
-        // Loops as plain as these are unrolled early enough for the sums to stay in registers.
         if tile.blocks.start == 0 {
             for p in 0..P {
                 for n in 0..N {
@@ -467,7 +468,6 @@ unsafe fn steps<
             for (n, w) in w.iter_mut().enumerate() {
                 *w = V::load(weight.add((channel * N + n) * V::LANES));
             }
-            // Plain ranges: the compiler does not unroll what iterators cut off.
             for p in LEFT..P - RIGHT {
                 let value = V::splat(*x.wrapping_add(p * S * pixel + channel));
                 for n in 0..N {

@@ -5,6 +5,8 @@
 //! tiles; 4x4 outputs are transformed back. The points of the transforms are 0, +-1/sqrt(2), +-sqrt(2) and infinity,
 //! which keep rounding errors small. A tile's sums are the same wherever it is computed.
 
+#![allow(clippy::needless_range_loop)] // Plain ranges are unrolled early enough for sums to stay in registers.
+
 use std::ops::Range;
 
 use rayon::prelude::*;
