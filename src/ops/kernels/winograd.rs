@@ -12,11 +12,12 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
-use super::direct::{Direct, Grid, Weights};
+use super::direct::{Direct, Grid};
 use super::on_set;
 use super::set::Set;
 use super::shared::Shared;
 use super::vector::Vector;
+use super::weights::Weights;
 use crate::ops::geometry::Axis;
 
 /// Outputs of a tile in each direction.
