@@ -5,19 +5,17 @@
 //! the border are left out. Input channels are taken in runs whose weights stay in the first cache, with partial sums
 //! waiting in the output. The order of every sum is the channels', then the taps', whatever the tiles, runs and threads.
 
+#![allow(clippy::needless_range_loop)] // Plain ranges are unrolled early enough for sums to stay in registers.
+
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::buffer::Buffer;
 use super::on_set;
-use super::set::Set;
 use super::shared::Shared;
 use super::vector::Vector;
+use super::weights::{GROUP, Weights};
 use crate::ops::geometry::Axis;
-
-/// Blocks of output channels that the kernel computes together.
-pub(in crate::ops) const GROUP: usize = 2;
 
 /// Bytes of weights that are to stay in the first cache.
 const NEAR: usize = 24 << 10;
@@ -30,79 +28,6 @@ const FAR: usize = 512 << 10;
 
 /// A multiple of the pixels that any kernel takes at a time.
 const WIDE: usize = 42;
-
-/// Weights in the order in which the kernel reads them.
-#[derive(Debug)]
-pub(in crate::ops) struct Weights {
-    set: Set,
-    /// `[outputs / GROUP blocks][inputs / span][taps][span][GROUP blocks]`, zeros after the last output. The last of a
-    /// kind holds no more than there are.
-    values: Buffer,
-    bias: Buffer,
-    inputs: usize,
-    outputs: usize,
-    taps: usize,
-    /// Channels that lie together in the input: a register's worth, or 1.
-    span: usize,
-}
-
-impl Weights {
-    /// From `weight`, `[outputs, inputs, taps]`, and `bias`, `[outputs]`.
-    pub fn new(set: Set, weight: &[f32], bias: &[f32], inputs: usize, span: usize) -> Self {
-        let (lanes, outputs) = (set.lanes(), bias.len());
-        let taps = weight.len() / (outputs * inputs);
-        let blocks = outputs.div_ceil(lanes);
-        let mut values = Buffer::zeros(blocks * lanes * inputs * taps);
-        let mut rest = &mut values[..];
-        for group in (0..blocks).step_by(GROUP) {
-            let width = GROUP.min(blocks - group) * lanes;
-            for first in (0..inputs).step_by(span) {
-                for tap in 0..taps {
-                    for input in first..inputs.min(first + span) {
-                        let (line, after) = rest.split_at_mut(width);
-                        for (to, output) in line.iter_mut().zip(group * lanes..outputs) {
-                            *to = weight[(output * inputs + input) * taps + tap];
-                        }
-                        rest = after;
-                    }
-                }
-            }
-        }
-        let mut padded = Buffer::zeros(blocks * lanes);
-        padded[..outputs].copy_from_slice(bias);
-        Self { set, values, bias: padded, inputs, outputs, taps, span }
-    }
-
-    /// What the weights were packed for.
-    pub fn set(&self) -> Set {
-        self.set
-    }
-
-    /// Input channels.
-    pub fn inputs(&self) -> usize {
-        self.inputs
-    }
-
-    /// Output channels.
-    pub fn outputs(&self) -> usize {
-        self.outputs
-    }
-
-    /// Channels that lie together in the input.
-    pub fn span(&self) -> usize {
-        self.span
-    }
-
-    /// Blocks of output channels.
-    pub fn blocks(&self) -> usize {
-        self.outputs.div_ceil(self.set.lanes())
-    }
-
-    /// Groups of blocks of output channels.
-    pub fn groups(&self) -> usize {
-        self.blocks().div_ceil(GROUP)
-    }
-}
 
 /// How rows and blocks of maps lie in a slice.
 #[derive(Debug, Clone, Copy)]
@@ -381,7 +306,6 @@ unsafe fn kernel<V: Vector, const N: usize, const P: usize, const S: usize, cons
     // SAFETY: the caller's.
     unsafe {
         let mut acc = [[V::splat(0.0); N]; P];
-        // Loops as plain as these are unrolled early enough for the sums to stay in registers.
         if tile.blocks.start == 0 {
             for p in 0..P {
                 for n in 0..N {
@@ -467,7 +391,6 @@ unsafe fn steps<
             for (n, w) in w.iter_mut().enumerate() {
                 *w = V::load(weight.add((channel * N + n) * V::LANES));
             }
-            // Plain ranges: the compiler does not unroll what iterators cut off.
             for p in LEFT..P - RIGHT {
                 let value = V::splat(*x.wrapping_add(p * S * pixel + channel));
                 for n in 0..N {

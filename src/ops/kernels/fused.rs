@@ -6,8 +6,9 @@ use rayon::prelude::*;
 
 use super::buffer::Buffer;
 use super::channelwise::{Channelwise, Norm, norm};
-use super::direct::{Area, Direct, GROUP, Grid};
+use super::direct::{Area, Direct, Grid};
 use super::shared::Shared;
+use super::weights::GROUP;
 use crate::ops::geometry::Axis;
 
 /// Bytes of what lies between that are to stay in the second cache.

@@ -10,6 +10,7 @@ mod product;
 mod set;
 mod shared;
 mod vector;
+mod weights;
 mod winograd;
 
 /// Calls a function that is generic over `Vector` as the vectors of a set, from a function that has their instructions.
@@ -45,8 +46,9 @@ pub(super) use buffer::Buffer;
 pub(super) use channelwise::{Channelwise, Norm, Taps, avg_pool_2, max_pool_3, norm};
 pub(super) use correlation::Correlation;
 pub(super) use depthwise::Depthwise;
-pub(super) use direct::{Direct, Grid, Weights};
+pub(super) use direct::{Direct, Grid};
 pub(super) use fused::Expand;
 pub(super) use product::{Packed, Place, Product, SLACK};
 pub(super) use set::Set;
+pub(super) use weights::Weights;
 pub(super) use winograd::{Transformed, Winograd};

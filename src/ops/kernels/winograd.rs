@@ -5,16 +5,19 @@
 //! tiles; 4x4 outputs are transformed back. The points of the transforms are 0, +-1/sqrt(2), +-sqrt(2) and infinity,
 //! which keep rounding errors small. A tile's sums are the same wherever it is computed.
 
+#![allow(clippy::needless_range_loop)] // Plain ranges are unrolled early enough for sums to stay in registers.
+
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
-use super::direct::{Direct, Grid, Weights};
+use super::direct::{Direct, Grid};
 use super::on_set;
 use super::set::Set;
 use super::shared::Shared;
 use super::vector::Vector;
+use super::weights::Weights;
 use crate::ops::geometry::Axis;
 
 /// Outputs of a tile in each direction.
