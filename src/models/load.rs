@@ -13,7 +13,7 @@ use super::{Model, build};
 /// The model that a card describes, on `device`, and the SHA-256 of its weight file in hex. The sum equals the card's
 /// where that has one; every tensor of the file has its place in the model.
 pub fn load(card: &ModelCard, home: &Home, device: &Device) -> Result<(Model, String)> {
-    load_changed(card, home, device, &mut |_, _, _| {})
+    load_changed(card, home, device, |_, _, _| {})
 }
 
 /// The same with every tensor put through `change`, which is given its name in torchvision's naming, its shape and its
@@ -22,7 +22,7 @@ pub fn load_changed(
     card: &ModelCard,
     home: &Home,
     device: &Device,
-    change: &mut dyn FnMut(&str, &[usize], &mut [f32]),
+    change: impl FnMut(&str, &[usize], &mut [f32]),
 ) -> Result<(Model, String)> {
     let (mut tensors, sha256) = match catalogue::weights_of(card, home)? {
         WeightsFile::Bundled(bytes) => (weights::from_bytes(bytes, &card.name)?, files::sha256(bytes)),

@@ -58,7 +58,7 @@ impl Tensors {
     }
 
     /// Puts every tensor through `change`, in the order of their names: name, shape and values.
-    pub fn change(&mut self, change: &mut dyn FnMut(&str, &[usize], &mut [f32])) {
+    pub fn change(&mut self, mut change: impl FnMut(&str, &[usize], &mut [f32])) {
         self.held.iter_mut().for_each(|(name, tensor)| change(name, &tensor.shape, &mut tensor.values));
     }
 
