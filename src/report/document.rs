@@ -315,14 +315,7 @@ fn groups(predictions: &Predictions, description: &Description) -> (Vec<Breakdow
 }
 
 fn failures(folder: &RunFolder, ids: &Ids) -> Result<Vec<Failure>> {
-    let path = folder.failures();
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
-    let read = || -> std::result::Result<Vec<(String, String)>, csv::Error> {
-        csv::Reader::from_path(&path)?.deserialize().collect()
-    };
-    let rows = read().map_err(|e| Error::new(e.to_string()).at(path.display()))?;
+    let rows = folder.read_failures()?;
     Ok(rows
         .iter()
         .map(|(image, reason)| Failure { image: ids.shown(image), reason: ids.reason(image, reason) })
