@@ -11,8 +11,8 @@
 //! truths and scores, so that everything there works from any program's predictions.
 //!
 //! Who may import whom is held by `tests/architecture.rs`: [`error`], [`labels`], [`files`], [`dicom_elements`],
-//! [`predictions`], [`cards`] and [`run`] are the base; [`data`], [`imaging`] and [`weights`] stand on it and not on each
-//! other; [`models`] add [`ops`]; [`inference`] joins them; [`explain`] looks into models; [`metrics`] know the predictions
+//! [`predictions`], [`cards`] and [`run`] are the base; [`data`], [`imaging`], [`hub`] and [`weights`] stand on it and not on
+//! each other; [`models`] add [`ops`]; [`inference`] joins them; [`explain`] looks into models; [`metrics`] know the predictions
 //! only; [`tui`] may use all but [`cli`], which may use everything; only these two print.
 //!
 //! Three rooms are not in the first sketch of the layout: `files` (whole-or-nothing writes and hashes, which cards, runs
@@ -29,6 +29,7 @@ pub mod dicom_elements;
 pub mod error;
 pub mod explain;
 pub mod files;
+pub mod hub;
 pub mod imaging;
 pub mod inference;
 pub mod labels;

@@ -39,6 +39,25 @@ pub struct ModelCard {
     pub weights: Weights,
     /// How a picture becomes the network's input.
     pub input: Input,
+    /// Operating thresholds that the weights were published with, one a label, NaN where there is none. Recorded, not
+    /// applied: scores are never changed by them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub op_threshs: Option<Vec<f32>>,
+    /// Outputs of another program that the model must agree with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub golden: Vec<Golden>,
+}
+
+/// What another program's run of the same network gives for a picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Golden {
+    /// The picture, relative to the card.
+    pub image: PathBuf,
+    /// Its logits, one a label.
+    pub logits: Vec<f32>,
+    /// Largest difference that still agrees.
+    pub tolerance: f32,
 }
 
 /// The backbones that roentgen builds.
@@ -140,6 +159,10 @@ pub struct Weights {
     /// A file, relative to the card.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+    /// A file that is read first, relative to the card; the tensors of `path` replace its own of the same names, as when
+    /// Keras' `load_weights` follows a backbone's own weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<PathBuf>,
     /// `owner/name` on the Hub.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repo: Option<String>,
@@ -165,6 +188,20 @@ pub enum Naming {
     Torchvision,
     /// torchvision's DenseNet names before 0.3 (`norm.1`, `conv.1`, ...).
     TorchvisionOld,
+    /// timm's: of MobileNetV2 its own, else torchvision's.
+    Timm,
+    /// Keras' layers, in an HDF5 file.
+    Keras,
+    /// torchxrayvision's: torchvision's, with thresholds among them.
+    Torchxrayvision,
+    /// MONAI's DenseNets (`layers.norm1`, `class_layers.out`); its ResNets have torchvision's.
+    Monai,
+}
+
+impl Display for Naming {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// How a picture becomes the network's input.
@@ -309,6 +346,17 @@ impl ModelCard {
             let cause = format!("the last layer has {} units for {} labels", last.units, self.labels.len());
             return Err(bad("head", cause).mend("give it one unit a label"));
         }
+        if let Some(thresholds) = self.op_threshs.as_ref().filter(|t| t.len() != self.labels.len()) {
+            let cause = format!("{} thresholds for {} labels", thresholds.len(), self.labels.len());
+            return Err(bad("op_threshs", cause).mend("give one a label, nan where there is none"));
+        }
+        for (i, golden) in self.golden.iter().enumerate() {
+            let count = golden.logits.len();
+            if count != self.labels.len() || golden.tolerance.is_nan() || golden.tolerance < 0.0 {
+                let cause = format!("{count} logits for {} labels, tolerance {}", self.labels.len(), golden.tolerance);
+                return Err(bad(format_args!("golden[{i}]"), cause).mend("give one logit a label"));
+            }
+        }
         self.weights.check()?;
         self.input.check()
     }
@@ -327,6 +375,9 @@ impl Weights {
             (None, Some(_)) => {}
             (Some(_), Some(_)) => return Err(bad("weights", "both `path` and `repo` are given").mend("keep one")),
             (None, None) => return Err(bad("weights", "neither `path` nor `repo` is given").mend("add one")),
+        }
+        if self.base.is_some() && self.path.is_none() {
+            return Err(bad("weights.base", "a base goes with a `path`").mend("give `path`, or remove `base`"));
         }
         if let Some(hash) = &self.sha256
             && (hash.len() != 64 || hash.bytes().any(|b| !b.is_ascii_hexdigit()))

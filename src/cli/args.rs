@@ -40,7 +40,7 @@ pub enum Verb {
         #[command(subcommand)]
         verb: Datasets,
     },
-    /// The bundled model cards
+    /// Model cards and weight files: fetch, show, verify, convert
     Weights {
         #[command(subcommand)]
         verb: Weights,
@@ -385,6 +385,36 @@ pub enum Datasets {
 pub enum Weights {
     /// One line a model
     List,
+    /// What a weight file is: format, naming, hash, tensors with their statistics
+    Show {
+        /// A bundled card's name, the path of a card, or a weight file
+        #[arg(value_name = "CARD|FILE")]
+        model: String,
+    },
+    /// Get weights from the Hugging Face Hub, at the commit that the card or the lock file pins
+    Fetch {
+        /// Models: bundled cards' names or paths of cards
+        #[arg(required = true, value_name = "CARD")]
+        models: Vec<String>,
+        /// Ask nothing of the network: say whether the cache has the files
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Check hashes, that the tensors fit the network, and the card's golden outputs
+    Verify {
+        /// Models: bundled cards' names or paths of cards
+        #[arg(required = true, value_name = "CARD")]
+        models: Vec<String>,
+    },
+    /// Write weights as safetensors under torchvision's names, with where they come from as metadata
+    Convert {
+        /// A bundled card's name, the path of a card, or a weight file
+        #[arg(value_name = "CARD|FILE")]
+        from: String,
+        /// The new file
+        #[arg(value_name = "OUT.safetensors")]
+        to: PathBuf,
+    },
 }
 
 fn positive(text: &str) -> Result<usize, String> {

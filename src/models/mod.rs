@@ -10,6 +10,6 @@ mod registry;
 mod resnet;
 
 pub use head::probabilities;
-pub use load::load;
+pub use load::{load, lock_of, tensors};
 pub use model::Model;
 pub use registry::build;

@@ -204,9 +204,9 @@ fn items() -> Vec<Item> {
     let mut items = runs(Path::new(REPORTS));
     for name in catalogue::model_names() {
         let says = match catalogue::model(name) {
-            Ok((card, home)) => match catalogue::weights_of(&card, &home) {
-                Ok(_) => format!("{} labels, weights are here", card.labels.len()),
-                Err(e) => e.to_string(),
+            Ok((card, _)) => match card.weights.repo {
+                None => format!("{} labels, weights are here", card.labels.len()),
+                Some(_) => format!("{} labels, weights by `roentgen weights fetch {name}`", card.labels.len()),
             },
             Err(e) => e.to_string(),
         };
