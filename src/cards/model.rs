@@ -29,6 +29,10 @@ pub struct ModelCard {
     /// Where the weights and the numbers about them come from, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// Operating thresholds that the weights were published with, one a label, NaN where there is none. Recorded, not
+    /// applied: scores are never changed by them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub op_threshs: Option<Vec<f32>>,
     /// The architecture's own options.
     #[serde(default)]
     pub options: Options,
@@ -39,10 +43,6 @@ pub struct ModelCard {
     pub weights: Weights,
     /// How a picture becomes the network's input.
     pub input: Input,
-    /// Operating thresholds that the weights were published with, one a label, NaN where there is none. Recorded, not
-    /// applied: scores are never changed by them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub op_threshs: Option<Vec<f32>>,
     /// Outputs of another program that the model must agree with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub golden: Vec<Golden>,
@@ -73,6 +73,8 @@ pub enum Architecture {
     Resnet34,
     Resnet50,
     MobilenetV2,
+    /// Whatever the graph of the ONNX file is.
+    Onnx,
 }
 
 impl Display for Architecture {
@@ -315,7 +317,8 @@ impl ModelCard {
                 | Architecture::Densenet169
                 | Architecture::Densenet201
         );
-        if width.is_some() && self.architecture != Architecture::MobilenetV2 {
+        let mobilenet = [Architecture::MobilenetV2, Architecture::Onnx].contains(&self.architecture);
+        if width.is_some() && !mobilenet {
             return Err(bad("options.width", "only mobilenet_v2 has a width").mend("remove the key"));
         }
         if (blocks.is_some() || growth.is_some()) && !densenet {

@@ -11,6 +11,9 @@ pub fn text(opened: &Opened) -> String {
     }
     if let Some(origin) = opened.tensors.origin() {
         text += &format!("format        {}\nnaming        {}\n", origin.format, origin.naming);
+        if let Some(network) = &origin.network {
+            text += &format!("recognised    {}\n", network.architecture);
+        }
         if !origin.prefix.is_empty() {
             text += &format!("wrapped in    {}\n", origin.prefix.trim_end_matches('.'));
         }

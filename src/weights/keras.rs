@@ -73,14 +73,13 @@ pub(super) fn read(bytes: &Bytes) -> Result<Vec<Named>> {
 
 /// A list of names in an attribute, which Keras splits into `NAME0`, `NAME1`, ... when it is long.
 fn listed(group: &Group, attribute: &str) -> Result<Option<Vec<String>>> {
-    let mut attributes = group.attrs().map_err(fault)?;
+    let attributes = group.attrs().map_err(fault)?;
     let mut names = Vec::new();
     let mut found = false;
     let parts = std::iter::once(attribute.to_owned()).chain((0..LISTED).map(|i| format!("{attribute}{i}")));
     for (i, key) in parts.enumerate() {
-        match attributes.remove(&key) {
-            Some(AttrValue::StringArray(part)) => names.extend(part),
-            Some(AttrValue::String(one)) => names.push(one),
+        match attributes.get(&key) {
+            Some(value) if let Some(part) = value.as_strings() => names.extend_from_slice(part),
             // Keras writes a layer's empty list as an array of floats.
             Some(AttrValue::F64Array(none)) if none.is_empty() => {}
             Some(AttrValue::F32Array(none)) if none.is_empty() => {}

@@ -3,6 +3,7 @@
 mod keras;
 mod mapped;
 mod naming;
+mod onnx;
 mod open;
 mod pickle;
 mod safetensors;
@@ -12,6 +13,6 @@ mod torch_legacy;
 mod torch_zip;
 mod values;
 
-pub use open::{Format, Origin, from_bytes, load};
+pub use open::{Format, Network, Origin, from_bytes, load};
 pub use safetensors::write_safetensors;
 pub use tensors::Tensors;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::mapped::Bytes;
 use super::values::Values;
-use super::{Tensors, keras, naming, safetensors, torch_legacy, torch_zip};
-use crate::cards::model::Naming;
+use super::{Tensors, keras, naming, onnx, safetensors, torch_legacy, torch_zip};
+use crate::cards::model::{Architecture, Naming, Options};
 use crate::error::{Error, Result};
 
 /// A tensor as a file gives it: name, shape, values.
@@ -23,6 +23,8 @@ pub enum Format {
     TorchLegacy,
     /// A Keras model or its weights in HDF5.
     Keras,
+    /// An ONNX graph that is one of the known networks.
+    Onnx,
 }
 
 impl Display for Format {
@@ -32,12 +34,13 @@ impl Display for Format {
             Self::Torch => "PyTorch checkpoint",
             Self::TorchLegacy => "PyTorch checkpoint of before 1.6",
             Self::Keras => "Keras HDF5",
+            Self::Onnx => "ONNX",
         })
     }
 }
 
 /// What a file was found to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Origin {
     /// Told by the content, never by the file's name.
     pub format: Format,
@@ -45,24 +48,42 @@ pub struct Origin {
     pub naming: Naming,
     /// What wrappers have put before every name.
     pub prefix: String,
+    /// The network that an ONNX graph is.
+    pub network: Option<Network>,
+}
+
+/// A network that was recognised.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network {
+    /// Which it is.
+    pub architecture: Architecture,
+    /// What it has of its own.
+    pub options: Options,
 }
 
 /// Finds every tensor of a safetensors file, a PyTorch checkpoint or a Keras file, told apart by content, under
 /// torchvision's names (from names that are detected when `naming` is not given). The file is mapped: values are read
 /// when a network takes them. Nothing in a file is ever run. Errors name the file.
 pub fn load(path: &Path, naming: Option<Naming>) -> Result<Tensors> {
-    named(&Bytes::map(path)?, naming, path.display().to_string())
+    named(&Bytes::map(path)?, naming, path.display().to_string(), path.parent())
 }
 
 /// The tensors of a weight file that is inside the program; `place` names it in errors.
 pub fn from_bytes(bytes: &'static [u8], place: &str) -> Result<Tensors> {
-    named(&Bytes::of(bytes), None, place.to_owned())
+    named(&Bytes::of(bytes), None, place.to_owned(), None)
 }
 
-fn named(file: &Bytes, naming: Option<Naming>, place: String) -> Result<Tensors> {
+/// `folder`: where files that this one refers to are.
+fn named(file: &Bytes, naming: Option<Naming>, place: String, folder: Option<&Path>) -> Result<Tensors> {
     let read = || -> Result<_> {
         let format = format(file)?;
         let found = match format {
+            Format::Onnx => {
+                // A graph's constants are each kept once, so it cannot claim more than it has.
+                let (found, network) = onnx::read(file, folder)?;
+                let (naming, prefix) = (Naming::Torchvision, String::new());
+                return Ok((found, Origin { format, naming, prefix, network: Some(network) }));
+            }
             Format::Safetensors => safetensors::read(file),
             Format::Torch => torch_zip::read(file),
             Format::TorchLegacy => torch_legacy::read(file),
@@ -84,11 +105,11 @@ fn named(file: &Bytes, naming: Option<Naming>, place: String) -> Result<Tensors>
             }
             (_, given) => given.unwrap_or_else(|| naming::detect(bare())),
         };
-        Ok((found, Origin { format, naming, prefix }))
+        Ok((found, Origin { format, naming, prefix, network: None }))
     };
     let (found, origin) = read().map_err(|e| e.at(&place))?;
     let (naming, prefix) = (origin.naming, origin.prefix.len());
-    let mut tensors = Tensors::at(place, origin);
+    let mut tensors = Tensors::of(place, origin);
     for (name, shape, values) in found {
         tensors.insert_values(naming::modern(&name[prefix..], naming), shape, values)?;
     }
@@ -106,7 +127,8 @@ fn format(file: &Bytes) -> Result<Format> {
             not_here("a tar archive (PyTorch before 0.1.10 wrote them)", "give the checkpoint itself")
         }
         start if start.get(8) == Some(&b'{') => Ok(Format::Safetensors),
-        _ => Err(Error::new("neither a safetensors file, nor a PyTorch checkpoint, nor a Keras HDF5 file")
+        start if onnx::is_onnx(start) => Ok(Format::Onnx),
+        _ => Err(Error::new("neither a safetensors file, nor a PyTorch checkpoint, nor a Keras HDF5 file, nor ONNX")
             .mend("give a file of one of these formats")),
     }
 }

@@ -39,8 +39,13 @@ impl Tensors {
     }
 
     /// None yet; errors will name `place`, the file.
-    pub(super) fn at(place: String, origin: Origin) -> Self {
-        Self { place: Some(place), origin: Some(origin), ..Self::new() }
+    pub fn at(place: impl ToString) -> Self {
+        Self { place: Some(place.to_string()), ..Self::new() }
+    }
+
+    /// None yet, of a file that was found to be this.
+    pub(super) fn of(place: String, origin: Origin) -> Self {
+        Self { origin: Some(origin), ..Self::at(place) }
     }
 
     /// Adds a tensor, row-major. A name that is there already or values that do not fill the shape are errors.
@@ -145,7 +150,7 @@ mod tests {
 
     #[test]
     fn every_fault_is_in_one_message() {
-        let mut tensors = Tensors { place: Some("m.pth".into()), ..Tensors::new() };
+        let mut tensors = Tensors::at("m.pth");
         tensors.insert("a", &[2], vec![1.0, 2.0]).unwrap();
         tensors.insert("b", &[1, 2], vec![3.0, 4.0]).unwrap();
         tensors.insert("extra", &[], vec![0.0]).unwrap();

@@ -144,6 +144,9 @@ impl Reader<'_> {
             if passing.contains(&name) || naming::is_bookkeeping(&full) {
                 continue;
             }
+            if full.contains("_packed_params") || full.ends_with(".zero_point") {
+                return Err(quantised_weights(&full));
+            }
             if let Some((shape, values)) = self.tensor(*value).map_err(|e| e.at(format_args!("tensor `{full}`")))? {
                 if self.found.len() == TENSORS {
                     return Err(Error::new(format!("more than {TENSORS} tensors")));
@@ -171,6 +174,10 @@ impl Reader<'_> {
                 ("_rebuild_parameter" | "_rebuild_parameter_with_state", [inner, ..]) => id = *inner,
                 ("_rebuild_tensor" | "_rebuild_tensor_v2", [storage, offset, shape, strides, ..]) => {
                     return self.view([*storage, *offset, *shape, *strides]).map(Some);
+                }
+                ("_rebuild_tensor_v3", [_, _, _, _, _, _, kind, ..]) => {
+                    let kind = pickle.global(*kind).unwrap_or_else(|| "unknown".into());
+                    return Err(Error::new(format!("holds {kind} values, which are not read here")));
                 }
                 ("_rebuild_qtensor", _) => return Err(quantised_weights("_rebuild_qtensor")),
                 (other, _) => {

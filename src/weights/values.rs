@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(view(1, &[(2, 2), (2, 1)]).unwrap(), [1.0, 2.0, 3.0, 4.0]);
         assert_eq!(view(0, &[(3, 1), (2, 3)]).unwrap(), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
         assert_eq!(view(5, &[]).unwrap(), [5.0]);
-        assert_eq!(view(9, &[(0, 1)]).unwrap(), []);
+        assert!(view(9, &[(0, 1)]).unwrap().is_empty());
         assert!(view(3, &[(2, 2), (2, 1)]).is_none());
         assert!(view(0, &[(200, 0), (200, 0)]).is_none());
         assert!(view(0, &[(usize::MAX, 2)]).is_none());
