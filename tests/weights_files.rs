@@ -131,14 +131,16 @@ pub fn torch_legacy(object: &Pickle, tensors: &[Tensor]) -> Vec<u8> {
     let mut file = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.".to_vec();
     file.extend(Pickle::dict([("protocol_version", Pickle::int(1001)), ("little_endian", Pickle(vec![0x88]))]).done());
     file.extend(object.done());
-    let keys = (0..tensors.len()).map(|i| i.to_string()).chain(["9".to_owned()]);
+    let counted = object.0.windows(11).any(|w| w == b"LongStorage");
+    let keys = (0..tensors.len()).map(|i| i.to_string()).chain(counted.then(|| "9".to_owned()));
     file.extend(Pickle([&b"]("[..], &joined(keys.map(|k| Pickle::text(&k))), b"e"].concat()).done());
     for (.., values) in tensors {
         file.extend((values.len() as i64).to_le_bytes());
         file.extend(bytes(values));
     }
-    file.extend(1i64.to_le_bytes());
-    file.extend(7i64.to_le_bytes());
+    if counted {
+        file.extend([1i64, 7].iter().flat_map(|v| v.to_le_bytes()));
+    }
     file
 }
 

@@ -210,6 +210,9 @@ fn point(pointer: &Path, blob: &Path) -> Result<()> {
     let target: PathBuf = std::iter::repeat_n(Component::ParentDir, depth)
         .chain(blob.strip_prefix(root).unwrap_or(blob).components())
         .collect();
+    if std::fs::read_link(pointer).is_ok_and(|found| found == target) {
+        return Ok(());
+    }
     match std::fs::remove_file(pointer) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(fault(e)),
         _ => {}

@@ -78,14 +78,14 @@ const HARMLESS: [&str; 24] = [
     "datetime.timedelta",
 ];
 
-/// Values a pickle may have beyond one for every 16 bytes of its file: a bound on memory that real ones keep by far.
-const FREE_NODES: usize = 1 << 17;
+/// Values a pickle may have beyond one for every 32 bytes of its file: a bound on memory that real ones keep by far.
+const FREE_NODES: usize = 1 << 16;
 
 impl<'a> Pickle<'a> {
     /// Reads the pickle at the start of `bytes`, part of a file of `file` bytes.
     pub fn read(bytes: &'a [u8], file: usize) -> Result<Self> {
         let bytes = &bytes[..bytes.len().min(u32::MAX as usize)];
-        let budget = FREE_NODES + file / 16;
+        let budget = FREE_NODES + file / 32;
         let (nodes, stack, marks, memo) = (Vec::new(), Vec::new(), Vec::new(), HashMap::new());
         Machine { bytes, at: 0, nodes, stack, marks, memo, budget }.run()
     }

@@ -62,14 +62,14 @@ fn parts<'a>(m: &Matcher<'_, 'a>, value: &str) -> Result<Vec<&'a str>> {
         let Some((first, rest)) = node.inputs.split_first().filter(|_| node.ints("axis", &[]) == [1]) else {
             return Err(node.fault("does not join channels"));
         };
-        parts.extend(rest.iter().rev());
+        parts.extend(rest.iter().rev().copied());
         if parts.len() > m.graph.nodes.len() {
             return Err(node.fault("joins in a circle"));
         }
         match m.graph.maker(first)? {
             inner if inner.op == "Concat" => node = inner,
             _ => {
-                parts.push(first);
+                parts.push(*first);
                 parts.reverse();
                 return Ok(parts);
             }

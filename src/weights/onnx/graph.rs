@@ -9,7 +9,7 @@ use super::proto::{Fields, Value, broken};
 use crate::error::{Error, Result};
 
 /// Nodes, names and numbers in a graph, at most: bounds on the memory that a file can take.
-const BUDGET: usize = 1 << 18;
+const BUDGET: usize = 1 << 16;
 
 /// A node.
 pub(super) struct Node<'a> {

@@ -225,6 +225,9 @@ impl<'g, 'a> Matcher<'g, 'a> {
         };
         let count = layers.len();
         for (i, (weight, bias)) in layers.into_iter().rev().enumerate() {
+            // Exporters drop a bias of zeros, which a single layer is built with.
+            let zeros = || (vec![weight.0[0]], Values::Numbers(vec![0.0; weight.0[0]]));
+            let bias = bias.or_else(|| (count == 1).then(zeros));
             let name = if count == 1 { own.to_owned() } else { format!("classifier.{i}") };
             self.found.push((format!("{name}.weight"), weight.0, weight.1));
             if let Some((shape, values)) = bias {
