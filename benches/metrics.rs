@@ -6,9 +6,9 @@ use roentgen::metrics::bootstrap::{Sample, draw};
 use roentgen::metrics::calibrated_null::calibrated_null;
 use roentgen::metrics::calibration::{Forecast, debiased_ece, ece, mce};
 use roentgen::metrics::precision_recall::{average_precision, pr_auc_trapezoid};
-use roentgen::metrics::rng::Rng;
 use roentgen::metrics::roc::Ranked;
 use roentgen::metrics::smooth_ece::smece;
+use roentgen::rng::Rng;
 
 const ROWS: usize = 22_433;
 const PATIENTS: u32 = 6_187;

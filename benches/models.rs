@@ -3,11 +3,11 @@
 #[path = "../tests/formula.rs"]
 mod formula;
 
-use candle_core::{Device, Module, Tensor};
+use candle_core::{Device, Tensor};
 use divan::Bencher;
 use roentgen::cards::model::ModelCard;
 use roentgen::models::build;
-use roentgen::ops::{Activation, Conv2d, Form, Padding, avg_pool_2, global_average, max_pool_3};
+use roentgen::ops::{Activation, Conv2d, Form, Layer, Maps, Padding, avg_pool_2, global_average, max_pool_3};
 
 fn main() {
     divan::main();
@@ -18,23 +18,41 @@ fn tensor(shape: &[usize]) -> Tensor {
 }
 
 /// Inputs, outputs, groups, kernel, stride and side of the networks' common convolutions.
-const CONVOLUTIONS: [[usize; 6]; 7] = [
+const CONVOLUTIONS: [[usize; 6]; 16] = [
     [3, 64, 1, 7, 2, 224],
+    [3, 32, 1, 3, 2, 224],
     [64, 64, 1, 3, 1, 56],
-    [128, 32, 1, 3, 1, 28],
+    [64, 128, 1, 3, 2, 56],
+    [64, 128, 1, 1, 2, 56],
+    [128, 128, 1, 3, 1, 28],
+    [256, 256, 1, 3, 1, 14],
     [512, 512, 1, 3, 1, 7],
+    [128, 32, 1, 3, 1, 56],
+    [128, 32, 1, 3, 1, 28],
+    [128, 32, 1, 3, 1, 14],
+    [128, 32, 1, 3, 1, 7],
     [512, 128, 1, 1, 1, 14],
+    [16, 96, 1, 1, 1, 112],
     [96, 96, 96, 3, 2, 112],
     [144, 144, 144, 3, 1, 56],
 ];
 
+/// A pointwise convolution that keeps the number of channels.
+fn of_channels(channels: usize) -> Conv2d {
+    let form = Form { stride: 1, padding: Padding::Sides(0), groups: 1, activation: Activation::Identity };
+    Conv2d::new(tensor(&[channels, channels, 1, 1]), tensor(&[channels]), form).expect("the shapes fit")
+}
+
+/// One convolution as inference makes it.
 #[divan::bench(args = CONVOLUTIONS)]
 fn convolution(bencher: Bencher, [inputs, outputs, groups, kernel, stride, side]: [usize; 6]) {
     let form = Form { stride, padding: Padding::Sides(kernel / 2), groups, activation: Activation::Relu };
     let weight = tensor(&[outputs, inputs / groups, kernel, kernel]);
     let conv = Conv2d::new(weight, tensor(&[outputs]), form).expect("the shapes fit");
-    let x = tensor(&[1, inputs, side, side]);
-    bencher.bench(|| conv.forward(&x));
+    let x = Maps::of(&tensor(&[1, inputs, side, side])).expect("an image");
+    // A pointwise convolution brings the channels into registers.
+    let x = if inputs > 3 { of_channels(inputs).infer(&x).expect("the shapes fit") } else { x };
+    bencher.bench(|| conv.infer(&x));
 }
 
 #[divan::bench(args = [0, 1, 2])]

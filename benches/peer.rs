@@ -1,19 +1,28 @@
-//! Our side of `peers.py`: `peer MODEL BATCH RUNS` builds a network with formula weights, runs it over the formula
-//! input, and prints its logits once and the milliseconds of each run, as lines of JSON.
+//! Our side of `peers.py`: `peer MODEL BATCH [IMAGES]` builds a network with formula weights and runs it over the formula
+//! input, or, as `evaluate` does, over the pictures of a folder, each several times. It prints the logits once; then
+//! each line on stdin is a number of runs, answered by a line with the milliseconds of each. Lines are JSON.
 
 #[path = "../tests/formula.rs"]
 mod formula;
 
 use std::io::{BufRead, Write};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use roentgen::cards::model::ModelCard;
-use roentgen::models::build;
+use roentgen::data::{Sample, Source};
+use roentgen::inference::engine::{self, Job, Pace};
+use roentgen::inference::journal::Output;
+use roentgen::models::{Model, build};
+
+/// How often a run goes over the pictures, so that its start and its end weigh little.
+const TIMES: usize = 4;
 
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let [name, batch] = &arguments[..] else {
+    let [name, batch, images @ ..] = &arguments[..] else {
         println!("left out: peers.py starts this with a model and a batch size");
         return;
     };
@@ -27,26 +36,71 @@ fn main() {
     let labels: Vec<_> = (0..classes).map(|i| format!("l{i}")).collect();
     let card = format!(
         "schema = \"roentgen/model/1\"\nname = \"m\"\narchitecture = \"{name}\"\nlabels = {labels:?}\n\
-         output = \"sigmoid\"\nlicence = \"MIT\"\n[weights]\npath = \"m\"\n[input]\nchannels = 3\nsteps = []\n"
+         output = \"sigmoid\"\nlicence = \"MIT\"\n[weights]\npath = \"m\"\n[input]\nchannels = 3\nsteps = [\n\
+         {{ op = \"resize\", size = 224, mode = \"squash\", filter = \"bilinear\" }},\n\
+         {{ op = \"scale\", to = [-1.0, 1.0] }}]\n"
     );
     let card = ModelCard::parse(&card, "card").expect("the card above is right");
     let model = build(&card, formula::weights(&shapes), &Device::Cpu).expect("the formula's weights fit");
-    let shape = [batch, 3, 224, 224];
-    let x = Tensor::from_vec(formula::tensor("input", &shape, 1), &shape, &Device::Cpu).expect("the shape fits");
-    let logits = model.forward(&x).expect("the input fits").flatten_all().and_then(|y| y.to_vec1::<f32>());
-    let logits = logits.expect("logits are f32");
-    println!("{logits:?}");
-    // Each line on stdin is a number of runs; the answer is a line with the milliseconds of each.
+    match images {
+        [folder] => {
+            let samples = samples(Path::new(folder));
+            serve(|| evaluate(&model, &card, &samples, batch));
+        }
+        _ => {
+            let shape = [batch, 3, 224, 224];
+            let x = Tensor::from_vec(formula::tensor("input", &shape, 1), &shape, &Device::Cpu);
+            let x = x.expect("the shape fits");
+            serve(|| {
+                let logits = model.forward(&x).expect("the input fits");
+                logits.flatten_all().and_then(|y| y.to_vec1()).expect("logits are f32")
+            });
+        }
+    }
+}
+
+/// Prints what `run` gives, then the times of as many runs as each line asks for.
+fn serve(run: impl Fn() -> Vec<f32>) {
+    println!("{:?}", run());
     for line in std::io::stdin().lock().lines() {
         let runs: usize = line.expect("stdin is text").trim().parse().expect("a number of runs");
         let times: Vec<f64> = (0..runs)
             .map(|_| {
                 let start = Instant::now();
-                model.forward(&x).expect("the input fits");
+                std::hint::black_box(run());
                 start.elapsed().as_secs_f64() * 1e3
             })
             .collect();
         println!("{times:?}");
         std::io::stdout().flush().expect("stdout is open");
     }
+}
+
+/// The pictures of a folder by name, all of them several times.
+fn samples(folder: &Path) -> Vec<Sample> {
+    let entries = std::fs::read_dir(folder).expect("the folder is there").map(|e| e.expect("it can be listed").path());
+    let mut paths: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == "png")).collect();
+    paths.sort();
+    let all = (0..TIMES).flat_map(|_| &paths).enumerate();
+    let sample = |(i, path): (usize, &std::path::PathBuf)| Sample {
+        id: i.to_string(),
+        patient: None,
+        study: None,
+        attributes: Vec::new(),
+        truths: Vec::new(),
+        source: Source::File(path.clone()),
+    };
+    all.map(sample).collect()
+}
+
+/// The logits of all samples.
+fn evaluate(model: &Model, card: &ModelCard, samples: &[Sample], batch: usize) -> Vec<f32> {
+    let pace = Pace { batch, decoders: rayon::current_num_threads(), strict: true };
+    let job = Job { model, input: &card.input, samples, pace };
+    let outcomes = engine::run(&job, Vec::new(), &mut |_| Ok(()), &AtomicBool::new(false), &mut |_| ());
+    let logits = outcomes.expect("the pictures can be read").into_iter().map(|outcome| match outcome.result {
+        Output::Logits(logits) => logits,
+        Output::Failure(reason) => panic!("{reason}"),
+    });
+    logits.flatten().collect()
 }

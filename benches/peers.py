@@ -1,14 +1,18 @@
 """Our time per image beside OpenVINO's, ONNX Runtime's and PyTorch's, on the same two cores.
 
     python3 benches/peers.py [--rounds 9] [--cores 0,1] [--models densenet121,resnet18] [--batches 1,16]
+    python3 benches/peers.py --images FOLDER [--rounds 9] [--cores 0,1]
 
 Makes a virtual environment in target/peers, builds `benches/peer.rs`, gives all of them the same weights and input by
 formula, checks that their logits agree, and lets them take turns: every round each program runs each case for about a
 second while the others wait. Prints medians in milliseconds an image, the ratios of ours to theirs, and peak memory.
+With --images, DenseNet-121 over a folder of PNGs instead, from the files to the logits: `evaluate` beside Pillow's threads and ONNX
+Runtime, and beside our network alone.
 On a machine that others use, too, take one core and compare the processor time, which waits for nobody. All compute in f32: OpenVINO, which would choose bf16 where the processor has it, is told so.
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -22,6 +26,8 @@ HOME = ROOT / "target" / "peers"
 PACKAGES = ["numpy", "onnx", "onnxruntime==1.31.*", "openvino==2026.4.*", "torch==2.15.*", "torchvision"]
 CLASSES = {"densenet121": 14, "resnet18": 1, "mobilenet_v2": 2}
 PEERS = ["openvino", "onnxruntime", "pytorch"]
+# How often a run goes over a folder's pictures, so that its start and its end weigh little.
+TIMES = 4
 # Largest difference of logits, as a fraction of the largest logit.
 AGREEMENT = 1e-4
 
@@ -110,9 +116,41 @@ def runner(peer, name, x, threads):
     return run
 
 
-def serve(peer, name, batch, threads):
+def reader(folder, name, batch, threads):
+    """A function that reads a folder's PNGs several times, by Pillow, and gives the logits of ONNX Runtime."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import numpy as np
+    import onnxruntime
+    from PIL import Image
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(HOME / f"{name}.onnx"), options, providers=["CPUExecutionProvider"])
+    files = sorted(Path(folder).glob("*.png")) * TIMES
+
+    def read(path):
+        picture = Image.open(path).convert("L").resize((224, 224), Image.Resampling.BILINEAR)
+        gray = np.asarray(picture, dtype=np.float32) * np.float32(2 / 255) - np.float32(1)
+        return np.broadcast_to(gray, (3, 224, 224))
+
+    def run():
+        logits = []
+        with ThreadPoolExecutor(threads) as pool:
+            pictures = pool.map(read, files)
+            while batched := list(itertools.islice(pictures, batch)):
+                logits.append(session.run(None, {"input": np.stack(batched)})[0])
+        return np.concatenate(logits)
+
+    return run
+
+
+def serve(peer, name, batch, threads, folder=None):
     """Prints the logits, then answers each number of runs on stdin with a line of milliseconds."""
-    run = runner(peer, name, formula("input", (batch, 3, 224, 224)), threads)
+    if folder:
+        run = reader(folder, name, int(batch), int(threads))
+    else:
+        run = runner(peer, name, formula("input", (int(batch), 3, 224, 224)), int(threads))
     print(json.dumps([float(v) for v in run().ravel()]), flush=True)
     for line in sys.stdin:
         times = []
@@ -202,15 +240,43 @@ def compare(name, batch, rounds, threads, binary):
     return max(off.values()) <= AGREEMENT
 
 
+def pipeline(folder, rounds, threads, binary, name="densenet121", batch=16):
+    """Runs from the files to the logits and prints images a second; whether the logits agreed."""
+    serve = [sys.executable, __file__, "--serve", "onnxruntime", name, str(batch), str(threads)]
+    rayon, openmp = {"RAYON_NUM_THREADS": str(threads)}, {"OMP_NUM_THREADS": str(threads)}
+    programs = {
+        "evaluate": Program([binary, name, str(batch), folder], rayon),
+        "our network alone": Program([binary, name, str(batch)], rayon),
+        "Pillow and ONNX Runtime": Program([*serve, folder], openmp),
+        "ONNX Runtime alone": Program(serve, openmp),
+    }
+    images = {who: len(program.logits) // CLASSES[name] for who, program in programs.items()}
+    for _ in range(rounds):
+        for who, program in programs.items():
+            time.sleep(0.1)
+            program.turn(max(1, round(100 / images[who])))
+    print("| from files to logits | images/s: median | processor ms an image | peak MB |\n| --- | --- | --- | --- |")
+    rate = {who: 1e3 * images[who] / statistics.median(program.times) for who, program in programs.items()}
+    for who, program in programs.items():
+        cpu = 1e3 * program.seconds / len(program.times) / images[who]
+        print(f"| {who} | {rate[who]:.1f} | {cpu:.2f} | {program.end():.0f} |")
+    ours, theirs = rate["evaluate"], rate["Pillow and ONNX Runtime"]
+    print(f"\nevaluate / Pillow and ONNX Runtime: {ours / theirs:.2f}; / our network alone: {ours / rate['our network alone']:.2f}")
+    a, b = programs["evaluate"].logits, programs["Pillow and ONNX Runtime"].logits
+    off = max(abs(x - y) for x, y in zip(a, b, strict=True)) / max(abs(y) for y in b)
+    print(f"logits off by {off:.1e} of the largest")
+    return off <= AGREEMENT
+
+
 def main():
     if sys.argv[1:2] == ["--serve"]:
-        peer, name, batch, threads = sys.argv[2:]
-        return serve(peer, name, int(batch), int(threads))
+        return serve(*sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--cores", default="0,1")
     parser.add_argument("--models", default=",".join(CLASSES))
     parser.add_argument("--batches", default="1,16")
+    parser.add_argument("--images")
     options = parser.parse_args()
     python = HOME / "bin" / "python"
     if Path(sys.prefix) != HOME:
@@ -226,6 +292,8 @@ def main():
         if not (HOME / f"{name}.onnx").exists():
             export(name)
     print(f"{time.strftime('%Y-%m-%d %H:%M')}, load {os.getloadavg()[0]:.1f}, cores {options.cores}, {options.rounds} rounds")
+    if options.images:
+        sys.exit(0 if pipeline(options.images, options.rounds, len(cores), binary) else 1)
     print("Milliseconds an image: median (processor time). Ratios of medians: ours to the faster of OpenVINO and ONNX Runtime,")
     print("ours to PyTorch.\n")
     print("| network | batch | ours | OpenVINO | ONNX Runtime | PyTorch | ours / fastest | ours / PyTorch | peak MB |")

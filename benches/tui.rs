@@ -1,13 +1,15 @@
 //! The terminal UI over a finished run of 25,000 images and 14 labels, drawn into memory.
 
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use divan::{Bencher, black_box};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
-use roentgen::metrics::rng::Rng;
+use roentgen::metrics::evaluation::{Settings, evaluate};
 use roentgen::predictions::{Label, Predictions, Truth};
-use roentgen::tui::analysis::Analysis;
+use roentgen::rng::Rng;
+use roentgen::tui::analysis::{Analysis, Overview};
 use roentgen::tui::app::App;
 use roentgen::tui::keymap::keys;
 use roentgen::tui::theme::{Theme, Tone};
@@ -16,89 +18,115 @@ const ROWS: usize = 25_000;
 const PATIENTS: usize = 6_000;
 const THEME: Theme = Theme { tone: Tone::Dark, ascii: false, truecolor: true };
 
-fn predictions() -> Predictions {
-    let mut rng = Rng::new(1, 0);
-    let mut label = |i: usize| {
-        let prevalence = 0.01 * (1 + i) as f64;
-        let (mut truths, mut scores) = (Vec::new(), Vec::new());
-        for _ in 0..ROWS {
-            let positive = rng.uniform() < prevalence;
-            truths.push(if positive { Truth::Positive } else { Truth::Negative });
-            let logit = 4.0 * (rng.uniform() - 0.5) + if positive { 1.0 } else { -1.0 };
-            scores.push(1.0 / (1.0 + (-logit).exp()));
+fn predictions() -> &'static Predictions {
+    static TABLE: OnceLock<Predictions> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        let mut rng = Rng::new(1, 0);
+        let mut label = |i: usize| {
+            let prevalence = 0.01 * (1 + i) as f64;
+            let (mut truths, mut scores) = (Vec::new(), Vec::new());
+            for _ in 0..ROWS {
+                let positive = rng.uniform() < prevalence;
+                truths.push(if positive { Truth::Positive } else { Truth::Negative });
+                let logit = 4.0 * (rng.uniform() - 0.5) + if positive { 1.0 } else { -1.0 };
+                scores.push(1.0 / (1.0 + (-logit).exp()));
+            }
+            Label { name: format!("Finding {i}"), truths: Some(truths), logits: None, scores: Some(scores) }
+        };
+        Predictions {
+            labels: (0..14).map(&mut label).collect(),
+            images: (0..ROWS).map(|i| format!("images/{i:08}.png")).collect(),
+            patients: Some((0..ROWS).map(|i| format!("{}", i * 7 % PATIENTS)).collect()),
+            ..Predictions::default()
         }
-        Label { name: format!("Finding {i}"), truths: Some(truths), logits: None, scores: Some(scores) }
-    };
-    Predictions {
-        labels: (0..14).map(&mut label).collect(),
-        images: (0..ROWS).map(|i| format!("images/{i:08}.png")).collect(),
-        patients: Some((0..ROWS).map(|i| format!("{}", i * 7 % PATIENTS)).collect()),
-        ..Predictions::default()
+    })
+}
+
+/// `predictions.csv` and `evaluation.json` of the run.
+fn files() -> &'static (tempfile::TempDir, PathBuf, PathBuf) {
+    static FILES: OnceLock<(tempfile::TempDir, PathBuf, PathBuf)> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["predictions.csv", "evaluation.json"].map(|name| folder.path().join(name));
+        let mut bytes = Vec::new();
+        predictions().write(&mut bytes).unwrap();
+        std::fs::write(&paths[0], bytes).unwrap();
+        let evaluation = evaluate(predictions(), None, &Settings::default()).unwrap();
+        std::fs::write(&paths[1], evaluation.to_json().unwrap()).unwrap();
+        let [table, evaluation] = paths;
+        (folder, table, evaluation)
+    })
+}
+
+/// What is known of the run at first; its evaluation is read as a run's is.
+fn overview() -> Overview {
+    let (folder, table, evaluation) = files();
+    Overview {
+        name: "bench".into(),
+        predictions: table.clone(),
+        annotations: folder.path().join("annotations.csv"),
+        description: None,
+        stored: std::fs::read_to_string(evaluation).ok(),
     }
 }
 
-/// `predictions.csv` of the run, as a run writes it.
-fn file() -> &'static std::path::Path {
-    static FILE: OnceLock<(tempfile::TempDir, std::path::PathBuf)> = OnceLock::new();
-    let (_, path) = FILE.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("predictions.csv");
-        let mut bytes = Vec::new();
-        predictions().write(&mut bytes).unwrap();
-        std::fs::write(&path, bytes).unwrap();
-        (folder, path)
-    });
-    path
+fn draw(app: &mut App, terminal: &mut Terminal<TestBackend>) {
+    terminal.draw(|frame| app.draw(frame)).unwrap();
 }
 
-fn opened() -> (App, Terminal<TestBackend>) {
+fn begun() -> (App, Terminal<TestBackend>) {
     let mut app = App::new(THEME);
-    app.open(file().to_owned());
-    app.settle();
+    let overview = overview();
+    let file = overview.predictions.clone();
+    app.show(overview, move || roentgen::predictions::read(&file, None));
     let mut terminal = Terminal::new(TestBackend::new(120, 40)).unwrap();
-    terminal.draw(|frame| app.draw(frame)).unwrap();
+    draw(&mut app, &mut terminal);
     (app, terminal)
 }
 
-/// From nothing to the first frame; the table is read on another thread meanwhile.
+/// From nothing to the first frame of a run, which shows all its numbers.
 #[divan::bench(sample_count = 10)]
-fn first_frame(bencher: Bencher) {
-    file();
+fn first_numbers(bencher: Bencher) {
+    files();
+    // The rows are read on another thread meanwhile: its end is not waited for.
+    bencher.bench_local(|| black_box(begun().1.backend().to_string().contains("macro of 14 labels")));
+}
+
+/// From nothing to curves: the rows are read and sorted.
+#[divan::bench(sample_count = 5)]
+fn first_curves(bencher: Bencher) {
+    let overview = Arc::new(overview());
     bencher.bench_local(|| {
-        let mut app = App::new(THEME);
-        app.open(file().to_owned());
-        let mut terminal = Terminal::new(TestBackend::new(120, 40)).unwrap();
-        terminal.draw(|frame| app.draw(frame)).unwrap();
-        (app, terminal)
+        let rows = roentgen::predictions::read(Path::new(&overview.predictions), None).unwrap();
+        Analysis::new(overview.clone(), rows).unwrap()
     });
 }
 
-/// From nothing to the metrics of all labels on the screen.
-#[divan::bench(sample_count = 5)]
-fn first_numbers(bencher: Bencher) {
-    file();
-    bencher.bench_local(opened);
-}
-
-/// Evaluating and sorting alone, without reading the file.
-#[divan::bench(sample_count = 5)]
+/// The numbers computed anew, which goes on beside the UI.
+#[divan::bench(sample_count = 3)]
 fn evaluating(bencher: Bencher) {
-    let table = predictions();
-    let of = || Analysis::of("bench".into(), "annotations.csv".into(), None, black_box(table.clone()));
-    bencher.bench_local(|| of().unwrap());
+    let analysis = Analysis::new(Arc::new(overview()), predictions().clone()).unwrap();
+    bencher.bench_local(|| analysis.evaluate().unwrap());
 }
 
-/// One key and the frame after it, on each panel.
-#[divan::bench(args = ["1j", "2j", "2o", "3j", "4l", "4L", "4j", "5j", "5b", "6j", "7j", "7l", "7J"])]
+/// The last key of each text and the frame after it, on what was never shown before.
+#[divan::bench(sample_count = 5, sample_size = 1, args = ["1j", "2", "2j", "2o", "3", "3jo", "4", "4l", "4j", "5", "5j", "5b", "5e", "5cc", "6", "6j", "7", "7b", "7j", "7J", "7l", "7f", "7o", "7oo", "7/1<Enter>"])]
 fn key(bencher: Bencher, text: &str) {
-    let (mut app, mut terminal) = opened();
-    let found = keys(text).unwrap();
-    let (first, rest) = found.split_first().unwrap();
-    app.key(*first);
-    terminal.draw(|frame| app.draw(frame)).unwrap();
-    bencher.bench_local(|| {
-        rest.iter().for_each(|key| app.key(*key));
-        terminal.draw(|frame| app.draw(frame)).unwrap();
+    let opened = || {
+        let (mut app, mut terminal) = begun();
+        app.settle();
+        let mut found = keys(text).unwrap();
+        let last = found.pop().unwrap();
+        for key in found {
+            app.key(key);
+            draw(&mut app, &mut terminal);
+        }
+        (app, terminal, last)
+    };
+    bencher.with_inputs(opened).bench_local_values(|(mut app, mut terminal, last)| {
+        app.key(last);
+        draw(&mut app, &mut terminal);
+        (app, terminal)
     });
 }
 

@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use roentgen::metrics::auroc::{Placements, auroc_delong};
 use roentgen::metrics::bootstrap::{Sample, draw, percentile};
 use roentgen::metrics::confidence::normal_quantile;
-use roentgen::metrics::rng::Rng;
 use roentgen::metrics::roc::Ranked;
+use roentgen::rng::Rng;
 
 const TRIALS: usize = 2000;
 const REPLICATES: usize = 500;

@@ -19,10 +19,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// As [`write`], of what `fill` puts into the temporary file.
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     let put = || -> std::io::Result<()> {
         let mut file = tempfile::Builder::new().prefix(UNFINISHED).permissions(permissions()).tempfile_in(folder)?;
         let mut buffered = BufWriter::new(&mut file);
@@ -34,6 +31,38 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Res
         File::open(folder)?.sync_all()
     };
     put().map_err(|e| Error::io(path, e))
+}
+
+/// Makes the folder `path`, which must not be there, so that it appears with all its files or not at all: `fill` writes
+/// them into a temporary folder beside it, which is then renamed.
+pub fn write_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let parent = folder_of(path);
+    let fault = |e| Error::io(path, e);
+    std::fs::create_dir_all(parent).map_err(fault)?;
+    let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(parent).map_err(fault)?;
+    let inside = unfinished.path().join("folder");
+    std::fs::create_dir(&inside).map_err(fault)?;
+    fill(&inside)?;
+    std::fs::rename(&inside, path).and_then(|()| File::open(parent)?.sync_all()).map_err(fault)
+}
+
+/// Writes a new file that only its owner may read, whole or not at all. A file that is there already stays as it is, and
+/// is an error.
+pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
+    let put = || -> std::io::Result<()> {
+        // Temporary files are their owner's only, from the start.
+        let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder_of(path))?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist_noclobber(path).map_err(|e| e.error)?;
+        File::open(folder_of(path))?.sync_all()
+    };
+    put().map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            Error::usage("a file is there already").at(path.display()).mend("choose another name")
+        }
+        _ => Error::io(path, e),
+    })
 }
 
 /// Removes what a process that was killed inside [`write`] left in `folder`.
@@ -50,10 +79,23 @@ pub fn remove_unfinished(folder: &Path) -> Result<()> {
     remove().map_err(|e| Error::io(folder, e))
 }
 
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
 /// What a newly made file usually has; the umask takes away from it.
 #[cfg(unix)]
 fn permissions() -> std::fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o666)
+}
+
+/// `text` as a part of a file's name: lower-case letters, digits and `-` only, at most 40 of them.
+pub fn plain_name(text: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    text.chars().map(plain).take(40).collect::<String>().trim_matches('-').to_owned()
 }
 
 /// SHA-256 of `bytes`, in lower-case hex.
@@ -94,6 +136,7 @@ mod tests {
         assert_eq!(sha256_of(&path).unwrap(), sha256(b"two"));
         assert_eq!(sha256(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert!(write(&folder.path().join("no/such/a.txt"), b"").is_err());
+        assert_eq!(plain_name("../Pleural Thickening\n"), "pleural-thickening");
         std::fs::write(folder.path().join(".roentgen-x1"), b"half").unwrap();
         remove_unfinished(folder.path()).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);

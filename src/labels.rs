@@ -9,6 +9,8 @@ const ALIASES: &[&[&str]] = &[
     &["edema", "oedema", "pulmonary edema", "pulmonary oedema"],
     &["fibrosis", "pulmonary fibrosis"],
     &["hernia", "hiatal hernia"],
+    &["infiltration", "infiltrate"],
+    &["lung opacity", "airspace opacity"],
     &["emphysema", "pulmonary emphysema"],
     &["no finding", "no findings"],
     &["covid 19", "covid19"],

@@ -9,6 +9,7 @@ use crate::cards::model::ModelCard;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::predictions::Policy;
+use crate::shard::Shard;
 
 /// The schema that `run.toml` names.
 pub const SCHEMA: &str = "roentgen/run/1";
@@ -23,12 +24,14 @@ impl RunFolder {
         Self(path.into())
     }
 
-    /// Where a run of `model` on `dataset` goes unless it is said otherwise: `reports/MODEL--DATASET--SPLIT`.
-    pub fn usual(model: &ModelCard, dataset: &DatasetCard, split: Option<&str>) -> Self {
-        let parts = [Some(model.name.as_str()), Some(dataset.name.as_str()), split];
-        let name = parts.map(Option::unwrap_or_default).join("--");
+    /// Where a run of `model` on `dataset` goes unless it is said otherwise: `reports/MODEL--DATASET--SPLIT`, and for a
+    /// shard `--I-of-N` behind it.
+    pub fn usual(model: &ModelCard, dataset: &DatasetCard, split: Option<&str>, shard: Option<Shard>) -> Self {
+        let shard = shard.map(|s| format!("--{}-of-{}", s.index(), s.count())).unwrap_or_default();
+        let parts = [model.name.as_str(), dataset.name.as_str(), split.unwrap_or_default()];
+        let name = parts.join("--").trim_end_matches('-').to_owned() + &shard;
         let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
-        Self(Path::new("reports").join(name.trim_end_matches('-').chars().map(plain).collect::<String>()))
+        Self(Path::new("reports").join(name.chars().map(plain).collect::<String>()))
     }
 
     /// The folder itself.
@@ -54,6 +57,11 @@ impl RunFolder {
     /// Images that could not be read, with the reason; there only when there are any.
     pub fn failures(&self) -> PathBuf {
         self.0.join("failures.csv")
+    }
+
+    /// Where a shard's images stand in the whole list; there only in a finished shard.
+    pub fn positions(&self) -> PathBuf {
+        self.0.join("positions.csv")
     }
 
     /// The evaluation of the predictions.
@@ -94,6 +102,9 @@ pub struct Description {
     /// At most this many images, when a limit was set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// The part of the images that this run is of, when it is not of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
     /// Images in the run, unreadable ones among them.
     pub images: usize,
     /// What became of uncertain and unmentioned labels.
@@ -123,7 +134,8 @@ pub struct Calibration {
 pub struct Hashes {
     /// The weight file.
     pub weights: String,
-    /// The list of samples (ids, patients, attributes and truths) before any picture was read.
+    /// The list of samples (ids, patients, attributes and truths) before any picture was read; a shard's too is of the
+    /// whole list.
     pub samples: String,
     /// `manifest.csv`; in a finished run.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,22 +1,32 @@
 //! One binary for all integration tests.
 
 mod architecture;
+mod audit;
 mod calibrate;
 mod compare;
 mod datasets;
 mod demo;
 mod evaluate;
+mod explain;
+mod explain_goldens;
 mod formula;
 mod hub;
 mod imaging;
 mod imaging_dicom;
+mod leakage;
 mod metrics;
 mod models;
 mod onnx;
 mod predictions;
 mod real;
+mod report;
+mod report_browser;
+mod report_openssh;
+mod reproduce;
 mod score;
+mod shards;
 mod support;
+mod training;
 mod tui;
 mod tui_terminal;
 mod tui_tmux;

@@ -1,13 +1,13 @@
 //! The terminal UI by key strings, on a screen in memory.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use roentgen::predictions::{Attribute, Label, Predictions, Truth};
-use roentgen::tui::analysis::Analysis;
+use roentgen::tui::analysis::Overview;
 use roentgen::tui::app::{App, Wish};
 use roentgen::tui::keymap::keys;
 use roentgen::tui::theme::{Theme, Tone};
@@ -45,6 +45,11 @@ fn table(shift: f64) -> Predictions {
     }
 }
 
+/// A table that no run stands behind.
+fn overview(name: &str, annotations: PathBuf) -> Overview {
+    Overview { name: name.into(), predictions: PathBuf::new(), annotations, description: None, stored: None }
+}
+
 struct Driven {
     app: App,
     terminal: Terminal<TestBackend>,
@@ -56,7 +61,8 @@ impl Driven {
         let folder = tempfile::tempdir().unwrap();
         let mut app = App::new(theme);
         let annotations = folder.path().join("annotations.csv");
-        app.show(Analysis::of("model on data".into(), annotations, None, table(0.0)).unwrap());
+        app.show(overview("model on data", annotations), || Ok(table(0.0)));
+        app.settle();
         let terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         Self { app, terminal, folder }
     }
@@ -171,7 +177,8 @@ fn thresholds_are_kept_and_found_again() {
     assert_eq!(ui.annotations(), format!("kind,image,label,value,note\nthreshold,,Pneumothorax,{kept},youden\n"));
     let annotations = ui.folder.path().join("annotations.csv");
     ui.keys("h");
-    ui.app.show(Analysis::of("again".into(), annotations, None, table(0.0)).unwrap());
+    ui.app.show(overview("again", annotations), || Ok(table(0.0)));
+    ui.app.settle();
     assert_eq!(ui.app.shared.thresholds[1], kept);
 }
 
@@ -210,11 +217,16 @@ fn triage_filters_searches_and_marks() {
 #[test]
 fn blind_reading_tells_nothing_until_asked() {
     let mut ui = Driven::new((100, 30), THEME);
-    let text = ui.keys("7b").text();
+    let errors = ui.keys("7").text();
+    let text = ui.keys("b").text();
+    assert!(errors.contains("errors") && text.contains("239, blind, in no order"), "all rows that count: {text}");
+    assert!(errors.contains("scan-") && !text.contains("scan-") && !text.contains("P0"), "names may tell: {text}");
+    assert!(ui.keys("f").text().contains("blind: all images are listed"));
     let telling = |text: &str| text.lines().skip(4).any(|l| ["FN ", "FP ", "TP ", "TN "].iter().any(|s| l.contains(s)));
     assert!(!telling(text.rsplit_once('\n').unwrap().0.rsplit_once('\n').unwrap().0), "{text}");
     assert!(text.contains("Enter reveals"));
-    assert!(!ui.keys("<Enter>").text().contains("Enter reveals"));
+    let revealed = ui.keys("<Enter>").text();
+    assert!(!revealed.contains("Enter reveals") && revealed.contains("scan-"));
     assert!(ui.keys("j").text().contains("Enter reveals"));
 }
 
@@ -249,6 +261,157 @@ fn a_second_run_is_pinned() {
 }
 
 #[test]
+fn the_pinned_run_on_every_plot() {
+    let mut ui = Driven::new((120, 30), THEME);
+    let other = crate::support::put(ui.folder.path(), "b.csv", &{
+        let mut bytes = Vec::new();
+        table(0.1).write(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    });
+    ui.keys(&format!("4p{other}<Enter>"));
+    assert!(ui.text().contains("B (faint): b.csv"), "{}", ui.text());
+    let text = ui.keys("5").text();
+    assert!(text.contains("□ B: b.csv"), "{text}");
+    let ece: Vec<&str> = text.lines().find(|l| l.contains(" ECE ")).unwrap().split_whitespace().rev().take(2).collect();
+    assert!(ece[0] != ece[1] && ece.iter().all(|v| v.parse::<f64>().is_ok()), "{ece:?}");
+    assert!(ui.keys("c").text().contains("temp."));
+    insta::assert_snapshot!("reliability-pinned", ui.text());
+}
+
+#[test]
+fn labels_are_broken_down() {
+    let mut ui = Driven::new((80, 24), THEME);
+    insta::assert_snapshot!("subgroups", ui.keys("1g").text());
+    assert!(ui.keys("j").text().contains("Pneumothorax by view"));
+    assert!(ui.keys("g").text().contains("label"), "after the last attribute come all labels again");
+}
+
+#[test]
+fn curves_are_zoomed_and_moved() {
+    let mut ui = Driven::new((80, 24), THEME);
+    let axis =
+        |text: String| text.lines().nth(22).unwrap()[..50].split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(axis(ui.keys("2++").text()), ["0.00", "0.06", "0.12", "0.19", "0.25"]);
+    assert_eq!(axis(ui.keys("<A-Right><A-Right><A-Left>").text())[0], "0.06");
+    assert_eq!(axis(ui.keys("AAAA").text())[0], "0.00", "there is nothing left of 0");
+    assert_eq!(axis(ui.keys("--").text())[4], "1.00");
+    assert_eq!(axis(ui.keys("3+").text())[0], "0.50", "a perfect model's corner is on the right");
+    ui.keys("2w");
+    assert!(ui.annotations().contains("threshold,,Effusion,"));
+}
+
+#[test]
+fn rows_are_chosen_by_clicks() {
+    let mut ui = Driven::new((100, 30), THEME);
+    let click = |ui: &mut Driven, column, row| {
+        ui.draw();
+        let kind = MouseEventKind::Down(MouseButton::Left);
+        ui.app.mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE });
+        ui.text()
+    };
+    ui.keys("1");
+    assert!(click(&mut ui, 3, 4).contains("| Pneumothorax"));
+    ui.keys("2");
+    assert!(click(&mut ui, 75, 3).contains("| Effusion"));
+    let third = ui.keys("7").text().lines().nth(6).unwrap().split_whitespace().nth(2).unwrap().to_owned();
+    let text = click(&mut ui, 3, 6);
+    assert!(text.lines().filter(|l| l.contains(&third)).count() == 2, "in the list and under the picture: {text}");
+}
+
+#[test]
+fn a_stored_run_shows_its_numbers_on_the_first_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("demo");
+    crate::support::finished(crate::support::command(["demo", "--headless", "--out"]).arg(&run).output().unwrap()).ok();
+    let mut app = App::new(THEME);
+    app.open(&run);
+    let terminal = Terminal::new(TestBackend::new(100, 30)).unwrap();
+    let mut ui = Driven { app, terminal, folder };
+    let first = ui.text();
+    assert!(first.contains("macro of 5 labels: AUROC 0.942 [0.918-0.959]"), "{first}");
+    // Keys that come before the rows do no harm, and the labels may be walked already.
+    for key in keys("j4lyL5bc2o3+7jb0918").unwrap() {
+        ui.app.key(key);
+        ui.draw();
+    }
+    ui.app.settle();
+    let text = ui.keys("b1").text();
+    assert!(text.contains("| Effusion") && !text.contains("does not follow"), "{text}");
+    // The numbers stay when they are computed anew; other ones are found out.
+    let same = |text: &str| text.lines().skip(2).take(6).map(|l| l.replace('▾', "")).collect::<Vec<_>>();
+    assert_eq!(same(&text), same(&first));
+    let stored = run.join("evaluation.json");
+    let forged = std::fs::read_to_string(&stored).unwrap().replacen("0.9", "0.99", 1);
+    std::fs::write(&stored, forged).unwrap();
+    ui.app.open(&run);
+    ui.app.settle();
+    assert!(ui.text().contains("evaluation.json does not follow from predictions.csv"), "{}", ui.text());
+}
+
+#[test]
+fn the_table_that_was_opened_last_is_shown() {
+    let mut ui = Driven::new((100, 30), THEME);
+    let annotations = ui.folder.path().join("annotations.csv");
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    ui.app.show(overview("slow", annotations.clone()), move || {
+        wait.recv().unwrap();
+        Ok(table(0.0))
+    });
+    let mut small = table(0.0);
+    small.labels.truncate(1);
+    ui.app.show(overview("quick", annotations), move || Ok(small));
+    while ui.app.shared.analysis.is_none() {
+        ui.app.news();
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    go.send(()).unwrap();
+    ui.app.settle();
+    let text = ui.keys("1").text();
+    assert!(text.contains("quick: 240 images") && !text.contains("Pneumothorax"), "{text}");
+}
+
+#[test]
+fn a_calibrated_run_shows_what_was_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("demo");
+    crate::support::finished(crate::support::command(["demo", "--headless", "--out"]).arg(&run).output().unwrap()).ok();
+    let mut of = Overview::open(&run).unwrap();
+    of.stored = None;
+    let calibration = roentgen::run::Calibration { sha256: String::new(), content: String::new() };
+    of.description.as_mut().unwrap().calibration = Some(calibration);
+    let mut rows = roentgen::predictions::read(&of.predictions, None).unwrap();
+    for label in &mut rows.labels {
+        label.scores.iter_mut().flatten().for_each(|p| *p = p.sqrt());
+    }
+    let mut app = App::new(THEME);
+    app.show(of, move || Ok(rows));
+    app.settle();
+    let terminal = Terminal::new(TestBackend::new(100, 30)).unwrap();
+    let mut ui = Driven { app, terminal, folder };
+    let text = ui.keys("5").text();
+    let ece = text.lines().find(|l| l.contains(" ECE ")).unwrap().split(" ECE ").nth(1).unwrap().to_owned();
+    let ece: Vec<f64> = ece.split_whitespace().map(|v| v.parse().unwrap()).collect();
+    assert!(ece[0] == 0.0218 && ece[1] > 0.1, "the demo's own first: {ece:?}");
+    assert!(text.contains("model calibrated"), "{text}");
+}
+
+#[test]
+fn an_evaluation_is_planned_on_home() {
+    let mut ui = Driven::new((120, 40), THEME);
+    assert!(ui.keys("9e").text().contains("choose a model (m) and a dataset (d) first"));
+    ui.keys("mphantom-densenet<Enter>dphantom<Enter>stest<Enter>i/some/where<Enter>v<C-u>cpu<Enter>");
+    let text = ui.text();
+    assert!(
+        text.contains("model phantom-densenet | dataset phantom | split test | files /some/where | device cpu"),
+        "{text}"
+    );
+    assert!(ui.keys("v<C-u>cuda:1<Enter>").text().contains("this roentgen was built for the CPU only"));
+    assert!(ui.keys("m<C-u>no-such<Enter>").text().contains("`no-such`"));
+    let last = ui.keys("<End>").text();
+    assert!(last.contains("roentgen datasets check") && last.contains("--root FOLDER"), "{last}");
+}
+
+#[test]
 fn help_and_palette_come_from_the_key_map() {
     let mut ui = Driven::new((100, 45), THEME);
     insta::assert_snapshot!("help", ui.keys("4?").text());
@@ -261,7 +424,7 @@ fn help_and_palette_come_from_the_key_map() {
 #[test]
 fn a_file_that_cannot_be_read_is_told() {
     let mut app = App::new(THEME);
-    app.open(Path::new("no/such/run.csv").to_owned());
+    app.open(Path::new("no/such/run.csv"));
     app.settle();
     let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
     terminal.draw(|frame| app.draw(frame)).unwrap();
@@ -274,7 +437,7 @@ fn pictures_of_the_demo_with_their_maps() {
     let run = folder.path().join("demo");
     crate::support::finished(crate::support::command(["demo", "--headless", "--out"]).arg(&run).output().unwrap()).ok();
     let mut app = App::new(THEME);
-    app.open(run);
+    app.open(&run);
     app.settle();
     let terminal = Terminal::new(TestBackend::new(100, 30)).unwrap();
     let mut ui = Driven { app, terminal, folder };

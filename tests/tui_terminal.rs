@@ -16,6 +16,8 @@ const KITTY_DELETE: &str = "\x1b_Ga=d,d=A,q=2\x1b\\";
 #[derive(Clone, Copy, PartialEq)]
 enum Plays {
     Kitty,
+    /// The same around a tmux, which asks by name.
+    KittyAroundTmux,
     Sixel,
     Plain,
     Mute,
@@ -88,6 +90,14 @@ impl Terminal {
         }
     }
 
+    /// Waits until the terminal was asked what it is, by us and by viuer, and was drawn on after that: viuer loses keys that
+    /// come while it asks.
+    fn ready(&self) -> usize {
+        let first = self.wait(0, "AUROC");
+        let asked = self.wait(self.wait(first, "\x1b[c"), "\x1b[c");
+        self.wait(asked, "\x1b[?2026h")
+    }
+
     /// Waits for its end, and gives all that was sent.
     fn end(mut self) -> String {
         let end = Instant::now() + PATIENCE;
@@ -106,6 +116,7 @@ fn answer(asked: &mut String, plays: Plays) -> String {
     let mut answers = String::new();
     let replies: &[(&str, &str)] = match plays {
         Plays::Mute => &[],
+        Plays::KittyAroundTmux => &[("\x1b[>q", "\x1bP>|kitty(0.35.2)\x1b\\"), ("\x1b[c", "\x1b[?62;c")],
         Plays::Kitty => &[("\x1b_Gi=31", "\x1b_Gi=31;OK\x1b\\"), ("\x1b[c", "\x1b[?62;c"), ("\x1b[5n", "\x1b[0n")],
         Plays::Sixel => &[("\x1b[c", "\x1b[?62;4;22c")],
         Plays::Plain => &[("\x1b[c", "\x1b[?62;22c")],
@@ -132,7 +143,7 @@ fn demo(folder: &Path) -> String {
 fn kitty_gets_pictures_and_is_told_to_forget_them() {
     let folder = tempfile::tempdir().unwrap();
     let Some(terminal) = Terminal::open(&demo(folder.path()), Plays::Kitty) else { return };
-    let table = terminal.wait(0, "AUROC");
+    let table = terminal.ready();
     assert!(!terminal.seen().contains("a=T"), "no picture before it is asked for");
     terminal.send("7");
     let first = terminal.wait(table, "a=T");
@@ -158,17 +169,17 @@ fn kitty_gets_pictures_and_is_told_to_forget_them() {
 fn sixels_where_the_terminal_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let Some(terminal) = Terminal::open(&demo(folder.path()), Plays::Sixel) else { return };
-    let table = terminal.wait(0, "AUROC");
+    let table = terminal.ready();
     terminal.send("7");
     let picture = terminal.wait(table, "\x1bP");
     let sent = terminal.seen().matches("\x1bP").count();
-    terminal.send("b");
-    terminal.wait(picture, "hidden");
-    std::thread::sleep(Duration::from_millis(300));
-    assert!(
-        terminal.seen().matches("\x1bP").count() <= sent + 1,
-        "a picture is sent when it changes, not with every key"
-    );
+    // The label before the first one is the first one.
+    terminal.send("KK");
+    std::thread::sleep(Duration::from_millis(600));
+    let now = terminal.seen().matches("\x1bP").count();
+    assert_eq!(now, sent, "a picture is sent when it changes, not with every key");
+    terminal.send("j");
+    terminal.wait(picture, "\x1bP");
     terminal.send("q");
     let all = terminal.end();
     assert!(all.contains(LEAVE) && !all.contains("a=T"));
@@ -187,6 +198,75 @@ fn half_blocks_on_plain_and_mute_terminals() {
         let all = terminal.end();
         assert!(!all.contains("a=T") && !all.contains("\x1bP") && all.contains(LEAVE));
     }
+}
+
+#[test]
+fn iterm_gets_inline_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_roentgen");
+    let command = format!("LC_TERMINAL=iTerm2 exec {program} tui {}", demo(folder.path()));
+    let Some(terminal) = Terminal::run(&command, Plays::Plain) else { return };
+    let table = terminal.wait(0, "AUROC");
+    terminal.send("7");
+    let picture = terminal.wait(table, "\x1b]1337;File=");
+    terminal.send("1");
+    let blanked = terminal.wait(picture, &" ".repeat(40));
+    assert!(!terminal.seen()[blanked..].contains("1337"));
+    terminal.send("q");
+    let all = terminal.end();
+    assert!(all.contains(LEAVE) && !all.contains("a=T") && !all.contains("\x1bP"));
+}
+
+#[test]
+fn kitty_around_tmux_gets_pictures_through_it() {
+    let folder = tempfile::tempdir().unwrap();
+    if Command::new("tmux").arg("-V").stdout(Stdio::null()).status().is_err() {
+        let _ = writeln!(std::io::stderr(), "left out: pictures through tmux: there is no tmux");
+        return;
+    }
+    let run = demo(folder.path());
+    let program = env!("CARGO_BIN_EXE_roentgen");
+    for (passthrough, graphics) in [("on", "auto"), ("on", "kitty"), ("off", "auto"), ("off", "kitty")] {
+        let socket = format!("roentgen-through-{passthrough}-{graphics}-{}", std::process::id());
+        let option = format!("set -g allow-passthrough {passthrough}\nset -g status off\n");
+        let settings = crate::support::put(folder.path(), "tmux.conf", &option);
+        let inside = format!("'{program} tui --graphics {graphics} {run}; sleep 1'");
+        let command = format!("exec tmux -u -L {socket} -f {settings} new-session {inside}");
+        let Some(terminal) = Terminal::run(&command, Plays::KittyAroundTmux) else { return };
+        let table = terminal.wait(0, "AUROC");
+        terminal.send("7");
+        if passthrough == "off" {
+            terminal.wait(table, "▀");
+            terminal.send("q");
+            assert!(!terminal.end().contains("a=T"), "{graphics}");
+            continue;
+        }
+        let sent = terminal.wait(table, "\x1b_Ga=T,U=1,");
+        terminal.wait(table, "\u{10EEEE}\u{305}\u{305}");
+        terminal.send("j");
+        let again = terminal.wait(sent, "\x1b_Ga=T,U=1,");
+        terminal.send("1");
+        let erased = terminal.wait(again, "\x1b_Ga=d,d=I,");
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(!terminal.seen()[erased..].contains("a=T"), "other panels send no picture");
+        terminal.send("7");
+        terminal.wait(erased, "\x1b_Ga=T,U=1,");
+        terminal.send("q");
+        let all = terminal.end();
+        assert!(all[erased..].contains("a=d,d=I"), "leaving takes the picture away");
+    }
+}
+
+#[test]
+fn keys_are_not_lost_while_the_terminal_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(terminal) = Terminal::open(&demo(folder.path()), Plays::Mute) else { return };
+    // The first frame comes before the questions, which this terminal never answers.
+    let table = terminal.wait(0, "AUROC");
+    terminal.send("7f");
+    terminal.wait(table, " FN, most confident");
+    terminal.send("q");
+    assert!(terminal.end().contains(LEAVE));
 }
 
 #[test]
@@ -241,11 +321,23 @@ fn a_lost_terminal_ends_it() {
 #[test]
 fn a_panic_gives_the_terminal_back_before_it_speaks() {
     let this = std::env::current_exe().unwrap();
-    let command = format!("{} --ignored --exact --nocapture tui_terminal::panics 2>&1", this.display());
-    let Some(terminal) = Terminal::run(&command, Plays::Plain) else { return };
-    let all = terminal.end();
-    let (left, spoke) = (all.find(LEAVE).unwrap(), all.find("what went wrong").unwrap());
-    assert!(all.find("\x1b[?1049h").unwrap() < left && left < spoke, "{all:?}");
+    for test in ["panics", "panics_beside"] {
+        let command = format!("{} --ignored --exact --nocapture tui_terminal::{test} 2>&1", this.display());
+        let Some(terminal) = Terminal::run(&command, Plays::Plain) else { return };
+        let all = terminal.end();
+        let (left, spoke) = (all.find(LEAVE).unwrap(), all.find("what went wrong").unwrap());
+        assert!(all.find("\x1b[?1049h").unwrap() < left && left < spoke, "{all:?}");
+        assert!(!all.contains("goes on"), "nothing draws on the shell's screen afterwards");
+    }
+}
+
+/// Run on a pseudo-terminal by the test above.
+#[test]
+#[ignore = "it panics on purpose"]
+fn panics_beside() {
+    let _guard = roentgen::tui::terminal::Guard::take().unwrap();
+    let _ = std::thread::spawn(|| panic!("what went wrong")).join();
+    let _ = std::io::stdout().write_all(b"goes on");
 }
 
 /// Run on a pseudo-terminal by the test above.

@@ -108,6 +108,61 @@ fn the_demo_from_inference_to_triage_and_back_to_the_shell() {
 }
 
 #[test]
+fn from_home_to_a_run_and_a_picture() {
+    let Some(tmux) = Tmux::start("home", (100, 30)) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("a.png");
+    image::GrayImage::from_fn(96, 96, |x, y| image::Luma([(x + y) as u8])).save(&picture).unwrap();
+    let program = env!("CARGO_BIN_EXE_roentgen");
+    tmux.send(&[&format!("cd {} && {program}", folder.path().display()), "Enter"]);
+    tmux.wait("No run is below");
+    for (key, text) in [("m", "phantom-densenet"), ("d", "phantom")] {
+        tmux.send(&[key]);
+        tmux.wait("┌");
+        tmux.send(&["-l", text]);
+        tmux.send(&["Enter"]);
+    }
+    tmux.wait("model phantom-densenet | dataset phantom");
+    tmux.send(&["e"]);
+    assert!(tmux.wait("macro of 5 labels").contains("0.942"));
+    tmux.send(&["9"]);
+    tmux.send(&["r"]);
+    tmux.wait("reports/phantom-densenet--phantom");
+    tmux.send(&["0"]);
+    tmux.wait("press e");
+    tmux.send(&["e"]);
+    tmux.wait("┌");
+    tmux.send(&["-l", "a.png"]);
+    tmux.send(&["Enter"]);
+    let found = tmux.wait("▀▀▀▀");
+    assert!(found.contains("by phantom-densenet") && found.contains("Cardiomegaly"), "{found}");
+    tmux.send(&["q"]);
+    tmux.wait("$");
+}
+
+#[test]
+fn a_calibrated_run_in_the_ui_is_that_of_the_command() {
+    let Some(tmux) = Tmux::start("calibrated", (100, 30)) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let ok = |args: &[&str]| crate::support::roentgen(args).ok();
+    ok(&["demo", "--headless", "--out", &at("demo")]);
+    let (demo, maps) = (at("demo"), at("maps.toml"));
+    ok(&["calibrate", "--fit", &demo, "--apply", &demo, "--same-patients", "--method", "platt", "--save", &maps]);
+    let evaluate = ["evaluate", "--model", "phantom-densenet", "--data", "phantom", "--calibration", &maps];
+    ok(&[&evaluate[..], &["--headless", "--out", &at("headless")]].concat());
+    let program = env!("CARGO_BIN_EXE_roentgen");
+    tmux.send(&[&format!("{program} {} --out {}", evaluate.join(" "), at("ui")), "Enter"]);
+    tmux.wait("macro of 5 labels");
+    tmux.send(&["5"]);
+    tmux.wait("model calibrated");
+    tmux.send(&["q"]);
+    tmux.wait("written to");
+    let contents = |name| crate::support::contents(&folder.path().join(name));
+    assert!(contents("ui") == contents("headless"));
+}
+
+#[test]
 fn a_run_that_is_left_is_resumed_to_the_same_bytes() {
     let Some(tmux) = Tmux::start("resume", (100, 30)) else { return };
     let folder = tempfile::tempdir().unwrap();

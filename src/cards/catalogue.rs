@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cards::dataset::DatasetCard;
 use crate::cards::model::ModelCard;
+use crate::cards::published::PublishedTable;
 use crate::error::{Error, Result};
 
 include!(concat!(env!("OUT_DIR"), "/bundled.rs"));
@@ -36,6 +37,11 @@ pub fn model_names() -> impl Iterator<Item = &'static str> {
     MODELS.iter().filter_map(|(name, _)| name.strip_suffix(".toml"))
 }
 
+/// The names of the bundled published tables, sorted.
+pub fn published_names() -> impl Iterator<Item = &'static str> {
+    PUBLISHED.iter().filter_map(|(name, _)| name.strip_suffix(".toml"))
+}
+
 /// The dataset that `spec` names: a bundled card's name, the path of a card, or a folder of pictures.
 pub fn dataset(spec: &str) -> Result<DatasetCard> {
     let path = Path::new(spec);
@@ -65,6 +71,16 @@ pub fn model(spec: &str) -> Result<(ModelCard, Home)> {
             Ok((ModelCard::read(path)?, Home::Folder(path.parent().unwrap_or(Path::new("")).to_owned())))
         }
         None => Err(unknown("model", spec, model_names())),
+    }
+}
+
+/// The published table that `spec` names: a bundled one's name or the path of a card.
+pub fn published(spec: &str) -> Result<PublishedTable> {
+    let path = Path::new(spec);
+    match bundled(PUBLISHED, spec) {
+        Some(text) => PublishedTable::parse(text, spec),
+        None if path.is_file() => PublishedTable::read(path),
+        None => Err(unknown("published table", spec, published_names())),
     }
 }
 
@@ -107,6 +123,10 @@ mod tests {
             let (card, home) = model(name).unwrap();
             assert_eq!(card.name, name);
             assert_eq!(home, Home::Bundled);
+        }
+        for name in published_names() {
+            let table = published(name).unwrap();
+            table.see.iter().for_each(|other| assert!(published(other).is_ok(), "{name}: {other}"));
         }
     }
 

@@ -46,6 +46,9 @@ pub struct ModelCard {
     /// Outputs of another program that the model must agree with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub golden: Vec<Golden>,
+    /// What pictures of the training data look like to the network; what differs much is told before a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
 }
 
 /// What another program's run of the same network gives for a picture.
@@ -58,6 +61,31 @@ pub struct Golden {
     pub logits: Vec<f32>,
     /// Largest difference that still agrees.
     pub tolerance: f32,
+}
+
+/// Statistics over pictures of the training data, one number a picture.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    /// Of the mean of the network's input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_mean: Option<Spread>,
+    /// Of its standard deviation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_std: Option<Spread>,
+    /// Of the mean of the last feature maps, as the architecture gives them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<Spread>,
+}
+
+/// Mean and standard deviation over pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spread {
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation, above 0.
+    pub std: f64,
 }
 
 /// The backbones that roentgen builds.
@@ -359,6 +387,11 @@ impl ModelCard {
                 let cause = format!("{count} logits for {} labels, tolerance {}", self.labels.len(), golden.tolerance);
                 return Err(bad(format_args!("golden[{i}]"), cause).mend("give one logit a label"));
             }
+        }
+        if let Some(Reference { input_mean, input_std, features }) = &self.reference
+            && [input_mean, input_std, features].into_iter().flatten().any(|s| s.std.is_nan() || s.std <= 0.0)
+        {
+            return Err(bad("reference", "a standard deviation is not above 0"));
         }
         self.weights.check()?;
         self.input.check()

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cards::printed::Rounding;
+use crate::inference::device;
 use crate::metrics::matching::Printed;
 use crate::metrics::operating_point::Rule;
 use crate::predictions::{self, Condition};
+use crate::shard::Shard;
 
 /// Evaluate chest X-ray classifiers so that anyone can recompute the numbers.
 ///
@@ -25,14 +28,26 @@ pub enum Verb {
     Demo(Demo),
     /// Run a model over a dataset and write a run folder with predictions and metrics
     Evaluate(Evaluate),
+    /// Join the shards of a run to the run folder that one process would have written
+    Merge(Merge),
     /// Print a model's probabilities for pictures
     Predict(Predict),
+    /// Draw where a model looked, and test whether that can be trusted
+    Explain(Box<Explain>),
     /// Evaluate any program's predictions; needs no images and no weights
     Score(Score),
     /// Test two models on the same images: differences with intervals, and the images that only one gets right
     Compare(Compare),
     /// Fit maps to better probabilities on tuning predictions, and try them on others
     Calibrate(Calibrate),
+    /// Make a finished run into one document: numbers, page, tables, plots; signed if asked for
+    Report(Report),
+    /// Check a report: signature, files, and every number computed again
+    Verify(Verify),
+    /// The arithmetic of published numbers: whether any counts could give them; needs no data
+    Audit(Audit),
+    /// A published table against predictions: is the comparison fair, and does each number reproduce?
+    Reproduce(Reproduce),
     /// The terminal UI: panels over a run, triage of its errors
     Tui(Tui),
     /// The bundled dataset cards, and whether your copy fits them
@@ -40,7 +55,7 @@ pub enum Verb {
         #[command(subcommand)]
         verb: Datasets,
     },
-    /// Model cards and weight files: fetch, show, verify, convert
+    /// Model cards and weight files: what is in them, fetch, verify, convert
     Weights {
         #[command(subcommand)]
         verb: Weights,
@@ -77,6 +92,9 @@ pub struct Evaluate {
     /// Only the first N images
     #[arg(long, value_name = "N", value_parser = positive)]
     pub limit: Option<usize>,
+    /// Only the Ith of N parts of the images, counted from 1; `merge` joins the parts
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
     /// Go on with an unfinished run; it ends with the same bytes as one that was never stopped
     #[arg(long)]
     pub resume: bool,
@@ -93,6 +111,65 @@ pub struct Evaluate {
     /// Print text, also on a terminal
     #[arg(long)]
     pub headless: bool,
+}
+
+#[derive(Args)]
+pub struct Merge {
+    /// The run folders of all shards, in any order
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// The run folder of the whole
+    #[arg(long, value_name = "RUN")]
+    pub out: PathBuf,
+}
+
+#[derive(Args)]
+pub struct Report {
+    /// The run folder; the report is written into it
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// Sign with this private key, with the agent's key of this .pub file, or with the agent's only key
+    #[arg(long, value_name = "KEY|agent")]
+    pub sign: Option<String>,
+    /// Make an Ed25519 key in this file and sign with it
+    #[arg(long, value_name = "FILE", conflicts_with = "sign")]
+    pub new_key: Option<PathBuf>,
+    /// Replicates of the patient bootstrap, for the intervals that only it gives
+    #[arg(long, value_name = "B", default_value_t = 0)]
+    pub bootstrap: usize,
+    /// Seed of the bootstrap
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// Where the images are, for example pictures, when the dataset's card does not say
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// The model's card, for example pictures, when it is not a bundled one
+    #[arg(long, value_name = "CARD")]
+    pub model: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Verify {
+    /// The report; its run's files are beside it
+    #[arg(value_name = "REPORT.json")]
+    pub report: PathBuf,
+    /// Whose signatures count: OpenSSH's list of allowed signers
+    #[arg(long, value_name = "FILE")]
+    pub signers: Option<PathBuf>,
+    /// Who must have signed, as the list names them
+    #[arg(long, value_name = "NAME", requires = "signers")]
+    pub identity: Option<String>,
+    /// Where the images are: hash them too
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Predict again and compare the predictions too
+    #[arg(long)]
+    pub rerun: bool,
+    /// The model's card, when it is not a bundled one
+    #[arg(long, value_name = "CARD", requires = "rerun")]
+    pub model: Option<String>,
+    #[command(flatten)]
+    pub machine: Machine,
 }
 
 #[derive(Args)]
@@ -124,13 +201,157 @@ pub struct Predict {
     #[arg(long, value_name = "CARD")]
     pub model: String,
     /// Pictures, or folders of pictures
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(value_name = "PATH", required_unless_present = "data", conflicts_with = "data")]
     pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub pictures: Pictures,
+    /// Also how sure the model is: columns `entropy` and `mutual_information`, in nats, and the mean probabilities of
+    /// slightly moved pictures (tta), or of draws of the head's dropped units
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub uncertainty: Option<Uncertainty>,
+    /// Draws of dropped units
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = positive)]
+    pub samples: usize,
+    /// Seed of these draws
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// Another model of the same labels, whose probabilities are averaged with the first's; may be given several times
+    #[arg(long, value_name = "CARD")]
+    pub ensemble: Vec<String>,
+    /// Also draw where the model looked, for every finding of that report
+    #[arg(long, value_name = "METHOD", value_enum, requires = "out")]
+    pub explain: Option<Method>,
     /// What to print
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+    /// Put the probabilities through the maps that `calibrate --save` wrote
+    #[arg(long, value_name = "TOML")]
+    pub calibration: Option<PathBuf>,
+    /// Write clinical_report.csv, one row a picture, into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// A probability from here on is a finding in that report; for all labels or for one; may be given several times
+    #[arg(long = "threshold", value_name = "[LABEL=]T", value_parser = threshold, requires = "out")]
+    pub thresholds: Vec<Threshold>,
     #[command(flatten)]
     pub machine: Machine,
+}
+
+/// A threshold of one label, or of all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Threshold {
+    pub label: Option<String>,
+    pub value: f64,
+}
+
+/// The pictures of a dataset, in place of paths.
+#[derive(Args)]
+pub struct Pictures {
+    /// The pictures of a dataset: a bundled card's name, the path of a card, or a folder
+    #[arg(long, value_name = "CARD|DIR")]
+    pub data: Option<String>,
+    /// Where the dataset's files are [default: the folder of the card]
+    #[arg(long, value_name = "DIR", requires = "data")]
+    pub root: Option<PathBuf>,
+    /// Only this split of the dataset
+    #[arg(long, value_name = "S", requires = "data")]
+    pub split: Option<String>,
+    /// Only the first N pictures
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub limit: Option<usize>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Uncertainty {
+    Tta,
+    McDropout,
+}
+
+#[derive(Args)]
+pub struct Explain {
+    /// Model: a bundled card's name or the path of a card
+    #[arg(long, value_name = "CARD")]
+    pub model: String,
+    /// Pictures, or folders of pictures
+    #[arg(value_name = "PATH", required_unless_present = "data", conflicts_with = "data")]
+    pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub pictures: Pictures,
+    /// How maps are made
+    #[arg(long, value_enum, default_value_t = Method::Gradcam)]
+    pub method: Method,
+    /// The layer that the CAMs are of; `weights show CARD` lists them [default: the one that is pooled]
+    #[arg(long, value_name = "LAYER")]
+    pub layer: Option<String>,
+    /// Only this label; may be given several times [default: all of the model's]
+    #[arg(long = "label", value_name = "LABEL")]
+    pub labels: Vec<String>,
+    /// Only labels whose probability reaches the threshold
+    #[arg(long)]
+    pub only_positive: bool,
+    /// The threshold of every label
+    #[arg(long, value_name = "P", default_value_t = 0.5, value_parser = probability)]
+    pub threshold: f64,
+    /// Each label's Youden threshold in the evaluation of this run, where it has one
+    #[arg(long, value_name = "RUN", conflicts_with = "threshold")]
+    pub thresholds: Option<PathBuf>,
+    /// Where overlays, contact sheets and explanations.json go
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["data", "trust"])]
+    pub out: Option<PathBuf>,
+    /// Also the maps as .npy, and over the picture's pixels as PNG of 16 bits
+    #[arg(long, requires = "out")]
+    pub raw: bool,
+    /// Steps of integrated-gradients
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = positive)]
+    pub steps: usize,
+    /// How integrated-gradients sums them
+    #[arg(long, value_enum, default_value_t = Integration::GaussLegendre)]
+    pub rule: Integration,
+    /// Where integrated-gradients begins: a black picture, zeros at the input, or the picture's mean
+    #[arg(long, value_enum, default_value_t = Baseline::Black)]
+    pub baseline: Baseline,
+    /// Score the maps against marked findings: ChestX-ray14's BBox_List_2017.csv, SIIM's run lengths, CheXlocalize's JSON.
+    /// Phantoms are marked already
+    #[arg(long, visible_alias = "masks", value_name = "FILE")]
+    pub boxes: Option<PathBuf>,
+    /// Replicates of the patient bootstrap behind the intervals of --boxes
+    #[arg(long, value_name = "B", default_value_t = 2000)]
+    pub bootstrap: usize,
+    /// Test the maps of the first N positive pictures of each label: deletion, insertion, ROAD, random weights
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub trust: Option<usize>,
+    /// Seed of what is random in the tests
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// CPU threads [default: all]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub threads: Option<usize>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Method {
+    Gradcam,
+    #[value(name = "gradcam++")]
+    GradcamPlusPlus,
+    Hirescam,
+    IntegratedGradients,
+    InputGradient,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Integration {
+    GaussLegendre,
+    Trapezoid,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Baseline {
+    Black,
+    Zeros,
+    Mean,
 }
 
 #[derive(Args)]
@@ -145,15 +366,8 @@ pub struct Score {
     pub tuning: Option<PathBuf>,
     #[command(flatten)]
     pub policy: Policy,
-    /// Only images that meet this: view=PA, sex!=M, age>=60; may be given several times
-    #[arg(long = "where", value_name = "CONDITION")]
-    pub conditions: Vec<Condition>,
-    /// What a row is
-    #[arg(long, value_enum, default_value_t = Unit::Image)]
-    pub unit: Unit,
-    /// How a study's score comes from its images'
-    #[arg(long, value_enum, default_value_t = Aggregate::Max)]
-    pub aggregate: Aggregate,
+    #[command(flatten)]
+    pub selection: Selection,
     /// Whether scores are probabilities or only rank
     #[arg(long, value_enum, default_value_t = Scores::Probability)]
     pub scores: Scores,
@@ -182,6 +396,9 @@ pub struct Score {
     /// List which metric, average, label policy and threshold rule gives this printed number
     #[arg(long = "match", value_name = "NUMBER")]
     pub printed: Option<Printed>,
+    /// Errors among the images that are kept when those with the highest value of this column are left to a person
+    #[arg(long, value_name = "COLUMN", num_args = 0..=1, default_missing_value = "entropy")]
+    pub risk_coverage: Option<String>,
     /// Put the curves into the JSON, point by point
     #[arg(long)]
     pub curves: bool,
@@ -267,6 +484,97 @@ pub struct Calibrate {
     pub format: Format,
 }
 
+/// Which rows count, and what one is.
+#[derive(Args)]
+pub struct Selection {
+    /// Only images that meet this: view=PA, sex!=M, age>=60; may be given several times
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub conditions: Vec<Condition>,
+    /// What a row is
+    #[arg(long, value_enum, default_value_t = Unit::Image)]
+    pub unit: Unit,
+    /// How a study's score comes from its images'
+    #[arg(long, value_enum, default_value_t = Aggregate::Max)]
+    pub aggregate: Aggregate,
+}
+
+#[derive(Args)]
+pub struct Reproduce {
+    /// The published table: a bundled card's name or the path of a card
+    #[arg(value_name = "TABLE.toml")]
+    pub table: String,
+    /// The predictions: a run folder or a predictions file
+    #[arg(long, value_name = "RUN|PREDICTIONS.csv")]
+    pub run: PathBuf,
+    #[command(flatten)]
+    pub truth: Truth,
+    #[command(flatten)]
+    pub policy: Policy,
+    #[command(flatten)]
+    pub selection: Selection,
+    /// The predictions behind the table, of the same images: then the comparison is paired
+    #[arg(long, value_name = "RUN|PREDICTIONS.csv")]
+    pub theirs: Option<PathBuf>,
+    /// The predictions are of the weights behind the table: any other digit is NOT REPRODUCED
+    #[arg(long)]
+    pub same_model: bool,
+    /// Whether the images are those of the table [default: as the counts show]
+    #[arg(long, value_enum)]
+    pub images: Option<Images>,
+    /// How far the mean over labels may be off [default: as the card says, else 0.02]
+    #[arg(long, value_name = "DELTA", value_parser = margin)]
+    pub margin_macro: Option<f64>,
+    /// How far a label may be off [default: as the card says, else 0.03]
+    #[arg(long, value_name = "DELTA", value_parser = margin)]
+    pub margin_label: Option<f64>,
+    /// How values became printed digits: half, half-even, half-up, truncate, any [default: as the card says, else half]
+    #[arg(long, value_name = "ROUNDING")]
+    pub rounding: Option<Rounding>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Document::Text)]
+    pub format: Document,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Images {
+    /// The same ones
+    Same,
+    /// Others of the same kind
+    Other,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Document {
+    Text,
+    Json,
+    Markdown,
+}
+
+#[derive(Args)]
+pub struct Audit {
+    /// Published tables: bundled cards' names or the paths of cards
+    #[arg(value_name = "TABLE.toml", required_unless_present = "from")]
+    pub tables: Vec<String>,
+    /// A table in a CSV file, taken as a card
+    #[arg(long, value_name = "TABLE.csv")]
+    pub from: Option<PathBuf>,
+    /// Where the card that the CSV makes goes
+    #[arg(long, value_name = "TABLE.toml", requires = "from")]
+    pub save: Option<PathBuf>,
+    /// How values became printed digits: half, half-even, half-up, truncate, any [default: as the card says, else half]
+    #[arg(long, value_name = "ROUNDING")]
+    pub rounding: Option<Rounding>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = PlainFormat::Text)]
+    pub format: PlainFormat,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlainFormat {
+    Text,
+    Json,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 pub enum CalibrationMethod {
     Temperature,
@@ -333,21 +641,14 @@ pub enum Unmentioned {
 #[derive(Args)]
 pub struct Machine {
     /// auto, cpu or cuda[:N]
-    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device)]
-    pub device: Device,
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: device::Wanted,
     /// Pictures that go through the device together
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = positive)]
     pub batch: usize,
     /// CPU threads [default: all]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Device {
-    Auto,
-    Cpu,
-    Cuda(usize),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -379,13 +680,43 @@ pub enum Datasets {
         #[arg(long, value_name = "S")]
         split: Option<String>,
     },
+    /// What two datasets share: patients, files, pictures, and images that a model was trained on
+    Leakage(Leakage),
+}
+
+#[derive(Args)]
+pub struct Leakage {
+    /// The training data: a bundled card's name, the path of a card, or a folder
+    #[arg(value_name = "A")]
+    pub a: String,
+    /// The test data; the same as A looks for copies within it
+    #[arg(value_name = "B")]
+    pub b: String,
+    /// Where A's files are [default: the folder of the card]
+    #[arg(long, value_name = "DIR")]
+    pub root_a: Option<PathBuf>,
+    /// Where B's files are
+    #[arg(long, value_name = "DIR")]
+    pub root_b: Option<PathBuf>,
+    /// Only this split of A
+    #[arg(long, value_name = "S")]
+    pub split_a: Option<String>,
+    /// Only this split of B
+    #[arg(long, value_name = "S")]
+    pub split_b: Option<String>,
+    /// A list of images that a model was trained on, one a line: which of B are on it
+    #[arg(long, value_name = "LIST")]
+    pub trained_on: Option<PathBuf>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = PlainFormat::Text)]
+    pub format: PlainFormat,
 }
 
 #[derive(Subcommand)]
 pub enum Weights {
     /// One line a model
     List,
-    /// What a weight file is: format, naming, hash, tensors with their statistics
+    /// What a model or weight file is: labels, preprocessing, layers for --layer; format, naming, hash, statistics
     Show {
         /// A bundled card's name, the path of a card, or a weight file
         #[arg(value_name = "CARD|FILE")]
@@ -415,6 +746,24 @@ pub enum Weights {
         #[arg(value_name = "OUT.safetensors")]
         to: PathBuf,
     },
+    /// The [reference] table of a model card, from pictures of its training data
+    Reference {
+        /// A bundled card's name or the path of a card
+        #[arg(value_name = "CARD")]
+        model: String,
+        /// The training data: a bundled card's name, the path of a card, or a folder
+        #[arg(long, value_name = "CARD|DIR")]
+        data: String,
+        /// Where the dataset's files are [default: the folder of the card]
+        #[arg(long, value_name = "DIR")]
+        root: Option<PathBuf>,
+        /// Only this split
+        #[arg(long, value_name = "S")]
+        split: Option<String>,
+        /// How many pictures, spread evenly over the data
+        #[arg(long, value_name = "N", default_value_t = 200, value_parser = positive)]
+        pictures: usize,
+    },
 }
 
 fn positive(text: &str) -> Result<usize, String> {
@@ -439,20 +788,23 @@ fn rule(text: &str) -> Result<Rule, String> {
     found.ok_or_else(|| "not youden, f1, sensitivity=S, specificity=S, cost=RATIO or fixed=T".into())
 }
 
+fn probability(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|p| (0.0..=1.0).contains(p)).ok_or_else(|| "not a number from 0 to 1".into())
+}
+
+fn threshold(text: &str) -> Result<Threshold, String> {
+    let (label, value) = text.rsplit_once('=').map_or((None, text), |(label, value)| (Some(label.to_owned()), value));
+    let value =
+        value.parse().ok().filter(|t| (0.0..=1.0).contains(t)).ok_or("not a probability, or LABEL=probability")?;
+    Ok(Threshold { label, value })
+}
+
 fn prevalence(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|p| *p > 0.0 && *p < 1.0).ok_or_else(|| "not a number between 0 and 1".into())
 }
 
-fn device(text: &str) -> Result<Device, String> {
-    match text {
-        "auto" => Ok(Device::Auto),
-        "cpu" => Ok(Device::Cpu),
-        "cuda" => Ok(Device::Cuda(0)),
-        _ => match text.strip_prefix("cuda:").and_then(|n| n.parse().ok()) {
-            Some(n) => Ok(Device::Cuda(n)),
-            None => Err("not auto, cpu, cuda or cuda:N".into()),
-        },
-    }
+fn margin(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|m| *m > 0.0 && *m < 1.0).ok_or_else(|| "not a number between 0 and 1".into())
 }
 
 #[cfg(test)]
@@ -473,9 +825,9 @@ mod tests {
     }
 
     #[test]
-    fn devices() {
-        assert_eq!(device("cuda:3"), Ok(Device::Cuda(3)));
-        assert_eq!(device("cuda"), Ok(Device::Cuda(0)));
-        assert!(device("cuda:x").is_err() && device("tpu").is_err());
+    fn thresholds() {
+        assert_eq!(threshold("0.25"), Ok(Threshold { label: None, value: 0.25 }));
+        assert_eq!(threshold("a=b=1"), Ok(Threshold { label: Some("a=b".into()), value: 1.0 }));
+        assert!(threshold("1.5").is_err() && threshold("Mass=").is_err() && threshold("nan").is_err());
     }
 }

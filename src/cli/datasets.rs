@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::cards::catalogue;
 use crate::cards::dataset::WHOLE;
 use crate::cli::table::{Side, Table};
-use crate::cli::{args, note, print};
+use crate::cli::{args, leakage, note, print};
 use crate::data::{self, Dataset};
 use crate::error::Result;
 use crate::predictions::Truth;
@@ -17,6 +17,7 @@ pub fn run(verb: &args::Datasets) -> Result<()> {
         args::Datasets::List => list(),
         args::Datasets::Show { card } => print(&catalogue::dataset_text(card)?),
         args::Datasets::Check { card, root, split } => check(card, root.as_deref(), split.as_deref()),
+        args::Datasets::Leakage(args) => leakage::run(args),
     }
 }
 

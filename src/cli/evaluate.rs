@@ -6,28 +6,29 @@ use crate::cards::catalogue;
 use crate::cards::model::ModelCard;
 use crate::cli::args;
 use crate::cli::calibrate::softmax_note;
-use crate::cli::{evaluation_table, machine, note, print, progress, tui};
+use crate::cli::{evaluation_table, machine, note, preflight, print, progress, tui};
 use crate::data;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::inference::engine::Pace;
+use crate::inference::part::Part;
 use crate::inference::session::{Plan, Session, Start};
 use crate::labels;
 use crate::metrics::evaluation::{self, Evaluation, Settings};
 use crate::metrics::recalibration::Calibrators;
-use crate::predictions::{self, Predictions};
+use crate::predictions;
 use crate::run::{Calibration, RunFolder};
 use crate::tui::app::App;
 use crate::tui::event;
 use crate::tui::image::Choice;
-use crate::tui::live::Begun;
+use crate::tui::live::{self, Begun};
 use crate::tui::theme::Theme;
 use crate::tui::watch::Watch;
 
 /// Carries the verb out.
 pub fn run(args: &args::Evaluate) -> Result<()> {
-    let device = machine::device(&args.machine)?;
-    let threads = machine::threads(&args.machine)?;
+    let device = args.machine.device.open()?;
+    let threads = machine::threads(args.machine.threads)?;
     let (model, model_home) = catalogue::model(&args.model)?;
     let card = catalogue::dataset(&args.data)?;
     let mut dataset = data::load(&card, args.root.as_deref(), args.split.as_deref())?;
@@ -35,11 +36,13 @@ pub fn run(args: &args::Evaluate) -> Result<()> {
     if let Some(limit) = args.limit {
         dataset.samples.truncate(limit);
     }
+    let part = args.shard.map(|shard| Part::cut(&mut dataset, shard));
     let folder = match &args.out {
         Some(out) => RunFolder::new(out),
-        None => RunFolder::usual(&model, &card, args.split.as_deref()),
+        None => RunFolder::usual(&model, &card, args.split.as_deref(), args.shard),
     };
     label_notes(&model, &dataset.labels);
+    preflight::before(&model, &model_home, &dataset, &device)?;
     let calibration = args.calibration.as_deref().map(|path| calibration(path, &model)).transpose()?;
     let plan = Plan {
         model: (model, model_home),
@@ -47,6 +50,7 @@ pub fn run(args: &args::Evaluate) -> Result<()> {
         dataset,
         split: args.split.clone(),
         limit: args.limit,
+        part,
         policy: args.policy.resolve(),
         calibration,
         device,
@@ -70,18 +74,20 @@ fn in_ui(plan: Plan) -> Result<String> {
     let mut app = App::new(Theme::from_env());
     match Session::begin(plan)? {
         Start::Begun(session) => app.start(Begun { session, watch, policy }),
-        Start::AlreadyFinished => app.open(folder.path().to_owned()),
+        Start::AlreadyFinished => app.open(folder.path()),
     }
     event::run(&mut app, Choice::Auto)?;
     let resume = "all of it is kept: go on with the same command and --resume";
-    match (app.outcome(), &app.shared.analysis) {
-        (Some(Err(e)), _) => Err(e.clone().mend(resume)),
-        (None, None) => Err(Error::interrupted("left before the run was finished").mend(resume)),
-        (_, Some(a)) => {
-            let failed = a.description.as_ref().map_or(0, |d| d.images - a.predictions.len());
-            Ok(summary(&a.name, &a.predictions, &a.evaluation, failed, &folder))
+    // Another run may have been opened meanwhile.
+    let shown = app.shared.overview.as_ref().filter(|o| o.predictions == folder.predictions());
+    match (app.outcome(), shown, &app.shared.evaluation) {
+        (Some(Err(e)), ..) => Err(e.clone().mend(resume)),
+        (_, Some(overview), Some(evaluation)) => {
+            let failed = overview.description.as_ref().map_or(0, |d| d.images.saturating_sub(evaluation.n_images));
+            Ok(summary(&overview.name, evaluation, failed, &folder))
         }
-        (Some(Ok(())), None) => Ok(format!("written to {}\n", folder.path().display())),
+        (None, ..) => Err(Error::interrupted("left before the run was finished").mend(resume)),
+        (Some(Ok(())), ..) => Ok(format!("written to {}\n", folder.path().display())),
     }
 }
 
@@ -89,33 +95,29 @@ fn in_text(plan: Plan) -> Result<String> {
     let folder = plan.folder.clone();
     let name = format!("{} on {}", plan.model.0.name, plan.dataset.name);
     let settings = Settings { policy: plan.policy, ..Settings::default() };
-    let calibrators = plan.calibration.as_ref().map(|c| Calibrators::parse(&c.content)).transpose()?;
-    let (predictions, evaluation, failed) = match Session::begin(plan)? {
+    let policy = plan.policy;
+    let (evaluation, failed) = match Session::begin(plan)? {
         Start::AlreadyFinished => {
             note("this run is finished already; its table is shown again");
             let predictions = predictions::read(&folder.predictions(), None)?;
-            let evaluation = evaluation::evaluate(&predictions, None, &settings)?;
-            (predictions, evaluation, 0)
+            (evaluation::evaluate(&predictions, None, &settings)?, 0)
         }
-        Start::Begun(mut session) => {
+        Start::Begun(session) => {
             let stop = machine::stop_flag()?;
             let mut meter = progress::Meter::new();
-            let mut finding = session
-                .infer(&stop, &mut |p| meter.show(p))
-                .map_err(|e| e.mend("all of it is kept: go on with the same command and --resume"))?;
-            if let Some(calibrators) = &calibrators {
-                calibrators.apply(&mut finding.predictions)?;
+            let (evaluation, failed) = live::complete(session, policy, &stop, &mut |p| meter.show(p))?;
+            // A shard may be empty.
+            if evaluation.n_images > 0 {
+                preflight::after(&predictions::read(&folder.predictions(), None)?, &evaluation, policy)?;
             }
-            let evaluation = evaluation::evaluate(&finding.predictions, None, &settings)?;
-            session.finish(&finding, evaluation.to_json()?.as_bytes())?;
-            (finding.predictions, evaluation, finding.failures.len())
+            (evaluation, failed)
         }
     };
-    Ok(summary(&name, &predictions, &evaluation, failed, &folder))
+    Ok(summary(&name, &evaluation, failed, &folder))
 }
 
 /// Reads a calibrator file, which must fit the model.
-fn calibration(path: &Path, model: &ModelCard) -> Result<Calibration> {
+pub fn calibration(path: &Path, model: &ModelCard) -> Result<Calibration> {
     let content = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
     let calibrators = Calibrators::parse(&content).map_err(|e| e.at(path.display()))?;
     calibrators.check_fits(&model.name, &model.labels).map_err(|e| e.at(path.display()))?;
@@ -138,14 +140,9 @@ fn label_notes(model: &ModelCard, dataset: &[String]) {
     }
 }
 
-fn summary(
-    name: &str,
-    predictions: &Predictions,
-    evaluation: &Evaluation,
-    failed: usize,
-    folder: &RunFolder,
-) -> String {
-    let mut text = format!("{name}: {} images", predictions.images.len());
+/// What a person is told of a finished run.
+pub fn summary(name: &str, evaluation: &Evaluation, failed: usize, folder: &RunFolder) -> String {
+    let mut text = format!("{name}: {} images", evaluation.n_images);
     if let Some(patients) = evaluation.n_patients {
         text += &format!(" of {patients} patients");
     }

@@ -1,27 +1,15 @@
-//! From the machine's flags to a device and threads.
+//! From the machine's flags to threads, and the flag that Ctrl-C raises.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use candle_core::Device;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::cli::args;
 use crate::error::{Error, Result};
 
-/// The device that was asked for.
-pub fn device(args: &args::Machine) -> Result<Device> {
-    match args.device {
-        args::Device::Auto | args::Device::Cpu => Ok(Device::Cpu),
-        args::Device::Cuda(n) => Err(Error::usage("this roentgen was built for the CPU only")
-            .at(format_args!("`--device cuda:{n}`"))
-            .mend("use --device cpu")),
-    }
-}
-
 /// Takes as many threads as were asked for, all by default, and says how many. Called once, before any work.
-pub fn threads(args: &args::Machine) -> Result<usize> {
-    let threads = match args.threads {
+pub fn threads(wanted: Option<usize>) -> Result<usize> {
+    let threads = match wanted {
         Some(n) => n,
         None => std::thread::available_parallelism().map_or(1, |n| n.get()),
     };

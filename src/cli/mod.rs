@@ -1,20 +1,33 @@
 //! The command line: one file a verb. Only here and in the terminal UI is anything printed.
 
 mod args;
+mod audit;
 mod calibrate;
+mod clinical;
 mod compare;
 mod datasets;
 mod demo;
 mod evaluate;
 mod evaluation_table;
+mod example_pictures;
+mod explain;
+mod explain_output;
+mod explain_work;
 mod inputs;
+mod leakage;
 mod machine;
+mod merge;
 mod predict;
+mod preflight;
 mod progress;
+mod report;
+mod reproduce;
+mod reproduce_text;
 mod score;
 mod score_text;
 mod table;
 mod tui;
+mod verify;
 mod weights;
 mod weights_show;
 mod weights_verify;
@@ -30,19 +43,31 @@ use crate::error::{Error, Kind, Result};
 pub fn main() -> ExitCode {
     let cli = args::Cli::parse();
     let done = match cli.verb {
+        Some(args::Verb::Audit(args)) => return ended(audit::run(&args)),
+        Some(args::Verb::Reproduce(args)) => return ended(reproduce::run(&args)),
         Some(args::Verb::Demo(args)) => demo::run(&args),
         Some(args::Verb::Evaluate(args)) => evaluate::run(&args),
+        Some(args::Verb::Merge(args)) => merge::run(&args),
         Some(args::Verb::Predict(args)) => predict::run(&args),
+        Some(args::Verb::Explain(args)) => explain::run(&args),
         Some(args::Verb::Score(args)) => score::run(&args),
         Some(args::Verb::Compare(args)) => compare::run(&args),
         Some(args::Verb::Calibrate(args)) => calibrate::run(&args),
+        Some(args::Verb::Report(args)) => report::run(&args),
+        Some(args::Verb::Verify(args)) => return ended(verify::run(&args)),
         Some(args::Verb::Tui(args)) => tui::run(&args),
         Some(args::Verb::Datasets { verb }) => datasets::run(&verb),
         Some(args::Verb::Weights { verb }) => weights::run(&verb),
         None => tui::home(),
     };
+    ended(done.map(|()| true))
+}
+
+/// The exit status of a verb that was carried out, with whether its answer is yes, or failed.
+fn ended(done: Result<bool>) -> ExitCode {
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
         Err(e) => {
             eprintln!("error: {e}");
             ExitCode::from(match e.kind() {

@@ -1,47 +1,46 @@
 //! `roentgen predict`: probabilities of pictures, without truths.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use rayon::prelude::*;
 use serde_json::json;
 
 use crate::cards::catalogue;
-use crate::cards::dataset::DatasetCard;
 use crate::cards::model::ModelCard;
 use crate::cli::args::{self, Format};
 use crate::cli::table::{Side, Table};
-use crate::cli::{machine, note, print};
-use crate::data::{self, Sample, Source};
+use crate::cli::{clinical, evaluate, inputs, machine, note, print};
+use crate::data::manifest::Manifest;
+use crate::data::{Dataset, Sample};
 use crate::error::{Error, Result};
+use crate::explain::uncertainty::{Member, Spread, Uncertainty};
 use crate::inference::engine::{self, Job, Pace};
+use crate::inference::finding;
 use crate::inference::journal::Output;
-use crate::models;
-use crate::predictions::{Label, Predictions};
+use crate::metrics::recalibration::Calibrators;
+use crate::models::{self, Model};
+use crate::predictions::{Attribute, Label, Predictions};
 
 /// Carries the verb out. Pictures that cannot be read are told on stderr; that there are any makes it an error.
 pub fn run(args: &args::Predict) -> Result<()> {
-    let device = machine::device(&args.machine)?;
-    let threads = machine::threads(&args.machine)?;
+    let device = args.machine.device.open()?;
+    let threads = machine::threads(args.machine.threads)?;
     let (card, home) = catalogue::model(&args.model)?;
-    let samples = samples(&args.paths)?;
+    let maps = args.calibration.as_deref().map(|path| calibrators(path, &card)).transpose()?;
+    let dataset = inputs::dataset(&args.paths, &args.pictures)?;
     let (model, _) = models::load(&card, &home, &device)?;
     let pace = Pace { batch: args.machine.batch, decoders: threads, strict: false };
-    let job = Job { model: &model, input: &card.input, samples: &samples, pace };
-    let outcomes = engine::run(&job, Vec::new(), &mut |_| Ok(()), &AtomicBool::new(false), &mut |_| {})?;
-    let empty = |name: &String| Label { name: name.clone(), truths: None, logits: Some(vec![]), scores: Some(vec![]) };
-    let mut predictions = Predictions { labels: card.labels.iter().map(empty).collect(), ..Predictions::default() };
-    for (sample, outcome) in samples.iter().zip(outcomes) {
-        match outcome.result {
-            Output::Failure(reason) => note(&format!("left out: {reason}")),
-            Output::Logits(logits) => {
-                predictions.images.push(sample.id.clone());
-                let probabilities = models::probabilities(card.output, &logits);
-                for ((label, logit), p) in predictions.labels.iter_mut().zip(logits).zip(probabilities) {
-                    label.logits.get_or_insert_default().push(f64::from(logit));
-                    label.scores.get_or_insert_default().push(p);
-                }
-            }
-        }
+    let samples = &dataset.samples;
+    let mut predictions = match args.uncertainty.is_none() && args.ensemble.is_empty() {
+        true => plain(&card, &dataset, &Job { model: &model, input: &card.input, samples, pace })?,
+        false => uncertain(args, &card, &model, &dataset)?,
+    };
+    if let Some(maps) = &maps {
+        maps.apply(&mut predictions)?;
+    }
+    if let Some(out) = &args.out {
+        clinical::write(out, args, &card, &model, samples, &predictions, maps.as_ref())?;
     }
     print(&match args.format {
         Format::Text => text(&predictions),
@@ -55,33 +54,80 @@ pub fn run(args: &args::Predict) -> Result<()> {
     }
 }
 
-/// The pictures at `paths`; a folder stands for all pictures below it. The id is the path as given.
-fn samples(paths: &[PathBuf]) -> Result<Vec<Sample>> {
-    let mut samples = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            let card = DatasetCard::from_folder(path)?;
-            let found = data::load(&card, Some(path), None)?.samples;
-            if found.is_empty() {
-                return Err(Error::new("there is no picture below it").at(path.display()));
-            }
-            samples.extend(found.into_iter().map(|s| Sample { id: path.join(s.id).display().to_string(), ..s }));
-        } else {
-            samples.push(single(path));
-        }
-    }
-    Ok(samples)
+fn calibrators(path: &Path, card: &ModelCard) -> Result<Calibrators> {
+    Calibrators::parse(&evaluate::calibration(path, card)?.content)
 }
 
-fn single(path: &Path) -> Sample {
-    Sample {
-        id: path.display().to_string(),
-        patient: None,
-        study: None,
-        attributes: Vec::new(),
-        truths: Vec::new(),
-        source: Source::File(path.to_owned()),
+/// One pass of the model.
+fn plain(card: &ModelCard, dataset: &Dataset, job: &Job) -> Result<Predictions> {
+    let outcomes = engine::run(job, Vec::new(), &mut |_| Ok(()), &AtomicBool::new(false), &mut |_| {})?;
+    let (mut read, mut logits, mut scores) = (Vec::new(), columns(card), columns(card));
+    let manifest = Manifest::new(dataset, []);
+    for (row, outcome) in manifest.rows.iter().zip(outcomes) {
+        match outcome.result {
+            Output::Failure(reason) => note(&format!("left out: {reason}")),
+            Output::Logits(values) => {
+                read.push(row);
+                push(&mut scores, models::probabilities(card.output, &values));
+                push(&mut logits, values.into_iter().map(f64::from));
+            }
+        }
     }
+    Ok(finding::table(card, &manifest, &read, Some(logits), scores))
+}
+
+/// Several passes: means of probabilities, and what their spread says in two columns.
+fn uncertain(args: &args::Predict, card: &ModelCard, model: &Model, dataset: &Dataset) -> Result<Predictions> {
+    let spread = match args.uncertainty {
+        None => Spread::None,
+        Some(args::Uncertainty::Tta) => Spread::Augmented,
+        Some(args::Uncertainty::McDropout) => Spread::Dropout { samples: args.samples, seed: args.seed },
+    };
+    let others = args.ensemble.iter().map(|spec| {
+        let (card, home) = catalogue::model(spec)?;
+        let (model, _) = models::load(&card, &home, model.device())?;
+        Ok((card, model))
+    });
+    let others = others.collect::<Result<Vec<_>>>()?;
+    let all = std::iter::once((card, model)).chain(others.iter().map(|(card, model)| (card, model)));
+    let members = all.map(|(other, model)| Member::new(model, other, card, spread)).collect::<Result<Vec<_>>>()?;
+    let of = |sample: &Sample| -> Result<Uncertainty> {
+        let mut views = Vec::new();
+        for member in &members {
+            let picture = engine::picture(sample, &member.card.input).1?;
+            let found = member.probabilities(&picture, spread);
+            views.extend(found.map_err(|e| e.at(format_args!("image {}", sample.id)))?);
+        }
+        Ok(Uncertainty::of(&views, card.output))
+    };
+    let (mut read, mut scores) = (Vec::new(), columns(card));
+    let (mut entropy, mut information) = (Vec::new(), Vec::new());
+    let found: Vec<_> = dataset.samples.par_iter().map(of).collect();
+    let manifest = Manifest::new(dataset, []);
+    for (row, found) in manifest.rows.iter().zip(found) {
+        match found {
+            Err(e) => note(&format!("left out: {e}")),
+            Ok(found) => {
+                read.push(row);
+                push(&mut scores, found.probabilities);
+                entropy.push(found.entropy.to_string());
+                information.push(found.mutual_information.to_string());
+            }
+        }
+    }
+    let mut table = finding::table(card, &manifest, &read, None, scores);
+    let more = [("entropy", entropy), ("mutual_information", information)];
+    table.attributes.extend(more.map(|(name, values)| Attribute { name: name.to_owned(), values }));
+    Ok(table)
+}
+
+fn columns(card: &ModelCard) -> Vec<Vec<f64>> {
+    vec![Vec::new(); card.labels.len()]
+}
+
+/// Adds a row to columns.
+fn push(columns: &mut [Vec<f64>], row: impl IntoIterator<Item = f64>) {
+    columns.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
 }
 
 /// Each image with the values of one kind, a value a label.
@@ -93,9 +139,12 @@ fn rows(predictions: &Predictions, of: fn(&Label) -> &Option<Vec<f64>>) -> impl 
 fn text(predictions: &Predictions) -> String {
     let mut header = vec![("image", Side::Left)];
     header.extend(predictions.labels.iter().map(|l| (l.name.as_str(), Side::Right)));
+    let spread = spread(predictions);
+    header.extend(spread.iter().map(|a| (a.name.as_str(), Side::Right)));
     let mut table = Table::new(&header);
-    for (image, scores) in rows(predictions, |l| &l.scores) {
-        table.row(std::iter::once(image.clone()).chain(scores.iter().map(|p| format!("{p:.4}"))));
+    for (row, (image, scores)) in rows(predictions, |l| &l.scores).enumerate() {
+        let numbers = scores.into_iter().chain(spread.iter().filter_map(|a| a.values[row].parse().ok()));
+        table.row(std::iter::once(image.clone()).chain(numbers.map(|p| format!("{p:.4}"))));
     }
     table.to_string()
 }
@@ -106,17 +155,33 @@ fn csv(predictions: &Predictions) -> Result<String> {
     String::from_utf8(bytes).map_err(|e| Error::new(e.to_string()).at("the predictions table"))
 }
 
+/// The columns that say how sure the model is, if there are any.
+fn spread(predictions: &Predictions) -> Vec<&Attribute> {
+    predictions.attributes.iter().filter(|a| ["entropy", "mutual_information"].contains(&a.name.as_str())).collect()
+}
+
 fn json(card: &ModelCard, predictions: &Predictions) -> String {
-    let both = rows(predictions, |l| &l.logits).zip(rows(predictions, |l| &l.scores));
-    let images: Vec<_> = both
-        .map(|((image, logits), (_, scores))| {
-            let labels: Vec<_> = card
+    let images: Vec<_> = predictions
+        .images
+        .iter()
+        .enumerate()
+        .map(|(row, image)| {
+            let labels: Vec<_> = predictions
                 .labels
                 .iter()
-                .zip(logits.iter().zip(scores))
-                .map(|(label, (logit, p))| json!({ "label": label, "logit": logit, "probability": p }))
+                .map(|label| {
+                    let p = label.scores.as_ref().map(|v| v[row]);
+                    match &label.logits {
+                        Some(logits) => json!({ "label": label.name, "logit": logits[row], "probability": p }),
+                        None => json!({ "label": label.name, "probability": p }),
+                    }
+                })
                 .collect();
-            json!({ "image": image, "labels": labels })
+            let mut found = json!({ "image": image, "labels": labels });
+            for attribute in spread(predictions) {
+                found[&attribute.name] = json!(attribute.values[row].parse::<f64>().ok());
+            }
+            found
         })
         .collect();
     format!("{:#}\n", json!({ "schema": "roentgen/predictions/1", "model": card.name, "images": images }))

@@ -1,7 +1,7 @@
 //! What `roentgen score` prints: tables for people, and one row a label for spreadsheets.
 
 use crate::cli::evaluation_table::{self, interval, number};
-use crate::cli::score::{Document, LabelReadings};
+use crate::cli::score::{Document, LabelReadings, Selective};
 use crate::cli::table::{Side, Table};
 use crate::error::{Error, Result};
 use crate::metrics::bootstrap::Percentile;
@@ -10,6 +10,7 @@ use crate::metrics::evaluation::Evaluation;
 use crate::metrics::matching::Match;
 use crate::metrics::operating_point::FittedOn;
 use crate::metrics::policies::UnderPolicies;
+use crate::metrics::risk_coverage::COVERAGES;
 
 /// All tables of a document; of one that looks for a number, only what was found.
 pub fn text(document: &Document) -> String {
@@ -33,6 +34,10 @@ pub fn text(document: &Document) -> String {
     if !document.policies.is_empty() {
         text += &format!("\nAUROC by what uncertain labels count as\n\n{}", policies(&document.policies));
     }
+    if let Some(first) = document.risk_coverage.first() {
+        text += &format!("\nErrors by how many images are kept, lowest {} first\n\n", first.by);
+        text += &selective(&document.risk_coverage).to_string();
+    }
     if !document.dialect.is_empty() {
         text += &format!("\nIn another library's conventions\n\n{}", dialect(&document.dialect));
     }
@@ -43,6 +48,18 @@ fn table(header: &[&str]) -> Table {
     let left = ["label", "rule", "fitted on", "group", "metric", "call", "where it differs", "label policy", "by"];
     let side = |h: &&str| if left.contains(h) { Side::Left } else { Side::Right };
     Table::new(&header.iter().map(|h| (*h, side(h))).collect::<Vec<_>>())
+}
+
+fn selective(labels: &[Selective]) -> Table {
+    let kept = COVERAGES.map(|c| format!("keep {:.0}%", 100.0 * c));
+    let header: Vec<&str> = ["label", "threshold"].into_iter().chain(kept.iter().map(String::as_str)).collect();
+    let mut table = table(&[&header[..], &["AURC", "excess"]].concat());
+    for Selective { label, threshold, found, .. } in labels {
+        let numbers =
+            [Some(*threshold)].into_iter().chain(found.risks).chain([found.aurc, found.excess_aurc].map(Some));
+        table.row(std::iter::once(label.clone()).chain(numbers.map(number)));
+    }
+    table
 }
 
 fn operating_points(evaluation: &Evaluation) -> Table {

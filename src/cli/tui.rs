@@ -18,7 +18,7 @@ pub fn run(args: &args::Tui) -> Result<()> {
     let mut app = App::new(Theme::from_env());
     app.shared.images = args.images.clone();
     if let Some(path) = &args.run {
-        app.open(path.clone());
+        app.open(path);
     }
     event::run(&mut app, choice(args.graphics))
 }

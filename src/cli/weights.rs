@@ -1,14 +1,18 @@
-//! `roentgen weights`: the model cards and their files.
+//! `roentgen weights`: the model cards, their files, and the reference statistics of a card.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use candle_core::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::audit::preflight;
 use crate::cards::catalogue::{self, Home};
-use crate::cards::model::ModelCard;
+use crate::cards::model::{ModelCard, Reference};
+use crate::cli::preflight::facts;
 use crate::cli::table::{Side, Table};
 use crate::cli::{args, print, weights_show, weights_verify};
+use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hub::{self, Lock, Places};
@@ -19,10 +23,14 @@ use crate::weights::{self, Tensors};
 pub fn run(verb: &args::Weights) -> Result<()> {
     match verb {
         args::Weights::List => list(),
-        args::Weights::Show { model } => print(&weights_show::text(&opened(model)?)),
+        args::Weights::Show { model } => print(&weights_show::text(&opened(model)?)?),
         args::Weights::Fetch { models, offline } => models.iter().try_for_each(|model| fetch(model, *offline)),
         args::Weights::Verify { models } => weights_verify::run(models),
         args::Weights::Convert { from, to } => convert(from, to),
+        args::Weights::Reference { model, data, root, split, pictures } => {
+            let dataset = data::load(&catalogue::dataset(data)?, root.as_deref(), split.as_deref())?;
+            reference(model, &dataset, *pictures)
+        }
     }
 }
 
@@ -122,4 +130,17 @@ fn convert(from: &str, to: &Path) -> Result<()> {
     }
     files::write_with(to, |file| weights::write_safetensors(&tensors, &metadata, file))?;
     print(&format!("{}: {} tensors\n", to.display(), tensors.shapes().len()))
+}
+
+/// Prints the table that goes into the model card.
+fn reference(model: &str, dataset: &Dataset, pictures: usize) -> Result<()> {
+    #[derive(serde::Serialize)]
+    struct Part {
+        reference: Reference,
+    }
+    let (card, home) = catalogue::model(model)?;
+    let (network, _) = models::load(&card, &home, &Device::Cpu)?;
+    let sample = facts(&card, Some(&network), dataset, pictures)?;
+    let text = toml::to_string(&Part { reference: preflight::reference(&sample) });
+    print(&text.map_err(|e| Error::new(e.to_string()))?)
 }

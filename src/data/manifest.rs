@@ -2,11 +2,12 @@
 
 use std::io::{Read, Write};
 
-use super::Dataset;
+use super::{Dataset, Sample};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::predictions::Truth;
 
-/// A manifest, read back.
+/// What is known of the images of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
     /// Names of the attributes.
@@ -34,69 +35,94 @@ pub struct Row {
     pub truths: Vec<Truth>,
 }
 
-/// Writes `image, sha256, patient, study, attributes, y_LABEL`; `study` only when some image has one. `sha256` is
-/// parallel to the dataset's samples.
-pub fn write(out: impl Write, dataset: &Dataset, sha256: &[String]) -> Result<()> {
-    if sha256.len() != dataset.samples.len() {
-        return Err(Error::new(format!("{} hashes for {} images", sha256.len(), dataset.samples.len())));
-    }
-    let studies = dataset.samples.iter().any(|s| s.study.is_some());
-    let put = || -> csv::Result<()> {
-        let mut csv = csv::Writer::from_writer(out);
-        let fixed = ["image", "sha256", "patient"].into_iter().chain(studies.then_some("study"));
-        let labels: Vec<String> = dataset.labels.iter().map(|label| format!("y_{label}")).collect();
-        let attributes = dataset.attributes.iter().map(String::as_str);
-        csv.write_record(fixed.chain(attributes).chain(labels.iter().map(String::as_str)))?;
-        for (sample, hash) in dataset.samples.iter().zip(sha256) {
-            let patient = sample.patient.as_deref().unwrap_or_default();
-            let study = studies.then(|| sample.study.as_deref().unwrap_or_default());
-            let attributes = sample.attributes.iter().map(String::as_str);
-            let truths = sample.truths.iter().map(|t| t.as_str());
-            csv.write_record([&sample.id, hash, patient].into_iter().chain(study).chain(attributes).chain(truths))?;
-        }
-        Ok(csv.flush()?)
-    };
-    put().map_err(|e| Error::new(e.to_string()).at("manifest.csv"))
-}
-
-/// Reads what [`write`] wrote. Errors name row and column.
-pub fn read(input: impl Read) -> Result<Manifest> {
-    let mut csv = csv::Reader::from_reader(input);
-    let header = csv.headers().map_err(|e| Error::new(e.to_string()))?.clone();
-    let column = |name: &str| header.iter().position(|h| h == name);
-    let needed = |name: &str| column(name).ok_or_else(|| Error::new(format!("the column `{name}` is not there")));
-    let (image, sha256, patient, study) = (needed("image")?, needed("sha256")?, column("patient"), column("study"));
-    let fixed = [Some(image), Some(sha256), patient, study];
-    let labels: Vec<usize> = (0..header.len()).filter(|c| header[*c].starts_with("y_")).collect();
-    let attributes: Vec<usize> =
-        (0..header.len()).filter(|c| !labels.contains(c) && !fixed.contains(&Some(*c))).collect();
-    let mut rows = Vec::new();
-    for record in csv.records() {
-        // The library's message names the line.
-        let record = record.map_err(|e| Error::new(e.to_string()))?;
-        let known = |c: Option<usize>| c.map(|c| record[c].to_owned()).filter(|cell| !cell.is_empty());
-        let truth = |c: &usize| {
-            Truth::parse(record[*c].as_bytes()).ok_or_else(|| {
-                let line = record.position().map_or(0, csv::Position::line);
-                Error::new(format!("`{}` is no truth", &record[*c]))
-                    .at(format_args!("line {line}, column `{}`", &header[*c]))
-                    .mend("write 1, 0, -1 or nothing")
-            })
+impl Manifest {
+    /// Of a dataset's samples and their hashes, which are parallel; a missing hash is an empty one.
+    pub fn new(dataset: &Dataset, sha256: impl IntoIterator<Item = String>) -> Self {
+        let row = |(sample, sha256): (&Sample, String)| Row {
+            image: sample.id.clone(),
+            sha256,
+            patient: sample.patient.clone(),
+            study: sample.study.clone(),
+            attributes: sample.attributes.clone(),
+            truths: sample.truths.clone(),
         };
-        rows.push(Row {
-            image: record[image].to_owned(),
-            sha256: record[sha256].to_owned(),
-            patient: known(patient),
-            study: known(study),
-            attributes: attributes.iter().map(|c| record[*c].to_owned()).collect(),
-            truths: labels.iter().map(truth).collect::<Result<_>>()?,
-        });
+        let hashes = sha256.into_iter().chain(std::iter::repeat(String::new()));
+        Self {
+            attributes: dataset.attributes.clone(),
+            labels: dataset.labels.clone(),
+            rows: dataset.samples.iter().zip(hashes).map(row).collect(),
+        }
     }
-    Ok(Manifest {
-        attributes: attributes.iter().map(|c| header[*c].to_owned()).collect(),
-        labels: labels.iter().map(|c| header[*c]["y_".len()..].to_owned()).collect(),
-        rows,
-    })
+
+    /// SHA-256, in hex, of everything but the pictures' hashes: it identifies a list of samples before any is read.
+    pub fn listing_sha256(&self) -> String {
+        let mut text = format!("{:?}\n{:?}\n", self.labels, self.attributes);
+        for row in &self.rows {
+            text += &format!("{:?}\n", (&row.image, &row.patient, &row.study, &row.attributes, &row.truths));
+        }
+        files::sha256(text.as_bytes())
+    }
+
+    /// Writes `image, sha256, patient, study, attributes, y_LABEL`; `study` only when some image has one.
+    pub fn write(&self, out: impl Write) -> Result<()> {
+        let studies = self.rows.iter().any(|row| row.study.is_some());
+        let put = || -> csv::Result<()> {
+            let mut csv = csv::Writer::from_writer(out);
+            let fixed = ["image", "sha256", "patient"].into_iter().chain(studies.then_some("study"));
+            let labels: Vec<String> = self.labels.iter().map(|label| format!("y_{label}")).collect();
+            let attributes = self.attributes.iter().map(String::as_str);
+            csv.write_record(fixed.chain(attributes).chain(labels.iter().map(String::as_str)))?;
+            for row in &self.rows {
+                let patient = row.patient.as_deref().unwrap_or_default();
+                let study = studies.then(|| row.study.as_deref().unwrap_or_default());
+                let fixed = [row.image.as_str(), &row.sha256, patient].into_iter().chain(study);
+                let attributes = row.attributes.iter().map(String::as_str);
+                csv.write_record(fixed.chain(attributes).chain(row.truths.iter().map(|t| t.as_str())))?;
+            }
+            Ok(csv.flush()?)
+        };
+        put().map_err(|e| Error::new(e.to_string()).at("manifest.csv"))
+    }
+
+    /// Reads what [`Self::write`] wrote. Errors name row and column.
+    pub fn read(input: impl Read) -> Result<Self> {
+        let mut csv = csv::Reader::from_reader(input);
+        let header = csv.headers().map_err(|e| Error::new(e.to_string()))?.clone();
+        let column = |name: &str| header.iter().position(|h| h == name);
+        let needed = |name: &str| column(name).ok_or_else(|| Error::new(format!("the column `{name}` is not there")));
+        let (image, sha256, patient, study) = (needed("image")?, needed("sha256")?, column("patient"), column("study"));
+        let fixed = [Some(image), Some(sha256), patient, study];
+        let labels: Vec<usize> = (0..header.len()).filter(|c| header[*c].starts_with("y_")).collect();
+        let attributes: Vec<usize> =
+            (0..header.len()).filter(|c| !labels.contains(c) && !fixed.contains(&Some(*c))).collect();
+        let mut rows = Vec::new();
+        for record in csv.records() {
+            // The library's message names the line.
+            let record = record.map_err(|e| Error::new(e.to_string()))?;
+            let known = |c: Option<usize>| c.map(|c| record[c].to_owned()).filter(|cell| !cell.is_empty());
+            let truth = |c: &usize| {
+                Truth::parse(record[*c].as_bytes()).ok_or_else(|| {
+                    let line = record.position().map_or(0, csv::Position::line);
+                    Error::new(format!("`{}` is no truth", &record[*c]))
+                        .at(format_args!("line {line}, column `{}`", &header[*c]))
+                        .mend("write 1, 0, -1 or nothing")
+                })
+            };
+            rows.push(Row {
+                image: record[image].to_owned(),
+                sha256: record[sha256].to_owned(),
+                patient: known(patient),
+                study: known(study),
+                attributes: attributes.iter().map(|c| record[*c].to_owned()).collect(),
+                truths: labels.iter().map(truth).collect::<Result<_>>()?,
+            });
+        }
+        Ok(Self {
+            attributes: attributes.iter().map(|c| header[*c].to_owned()).collect(),
+            labels: labels.iter().map(|c| header[*c]["y_".len()..].to_owned()).collect(),
+            rows,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -104,7 +130,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::data::{Sample, Source};
+    use crate::data::Source;
 
     #[test]
     fn reads_what_it_wrote() {
@@ -127,18 +153,18 @@ mod tests {
             notes: Vec::new(),
         };
         let mut bytes = Vec::new();
-        write(&mut bytes, &dataset, &["00".into(), String::new()]).unwrap();
+        let written = Manifest::new(&dataset, ["00".into()]);
+        written.write(&mut bytes).unwrap();
         assert_eq!(
             String::from_utf8_lossy(&bytes),
             "image,sha256,patient,age,y_Mass,\"y_No, Finding\"\na/b.png,00,p1,58,1,\n\"c \"\"d\"\".png\",,,58,-1,0\n"
         );
-        let manifest = read(bytes.as_slice()).unwrap();
-        assert_eq!(manifest.labels, dataset.labels);
+        let manifest = Manifest::read(bytes.as_slice()).unwrap();
+        assert_eq!(manifest, written);
         assert_eq!(manifest.rows[1].truths, dataset.samples[1].truths);
-        assert_eq!(manifest.rows[0].patient.as_deref(), Some("p1"));
-        let e = read("image,sha256,y_A\nx,0,7\n".as_bytes()).unwrap_err().to_string();
+        assert_eq!(manifest.listing_sha256(), Manifest::new(&dataset, []).listing_sha256());
+        let e = Manifest::read("image,sha256,y_A\nx,0,7\n".as_bytes()).unwrap_err().to_string();
         assert_eq!(e, "line 2, column `y_A`: `7` is no truth; write 1, 0, -1 or nothing");
-        assert!(read("image,sha256\nx\n".as_bytes()).is_err());
-        assert!(write(&mut Vec::new(), &dataset, &[]).is_err());
+        assert!(Manifest::read("image,sha256\nx\n".as_bytes()).is_err());
     }
 }

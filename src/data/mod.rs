@@ -11,6 +11,7 @@ mod load;
 pub mod manifest;
 mod nih;
 pub mod phantom;
+pub mod regions;
 mod root;
 mod split;
 mod table;

@@ -1,38 +1,71 @@
-//! Grad-CAM (Selvaraju et al. 2017) at the last feature maps.
+//! Class activation maps from a layer's maps and a logit's gradient: Grad-CAM (Selvaraju et al. 2017), Grad-CAM++
+//! (Chattopadhay et al. 2018) and HiResCAM (Draelos and Carin 2020).
 
 use candle_core::Tensor;
 
-use crate::error::{Error, Result};
-use crate::models::Model;
+use super::map::Map;
+use crate::error::Result;
+use crate::models::{Layer, Model};
 
-/// A map of how much each place speaks for a label.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Map {
-    /// Columns.
-    pub width: usize,
-    /// Rows.
-    pub height: usize,
-    /// Row by row, not negative, in units of the logit; what is on all places together is at most the logit's part that
-    /// speaks for the label.
-    pub values: Vec<f32>,
+/// How maps and gradients become one map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cam {
+    /// Each map weighs its gradient's mean. At the maps that are pooled, with one linear layer behind them, this is
+    /// Zhou's CAM (2016): the parts that the places have in the logit.
+    GradCam,
+    /// Each map weighs a weighted sum of its positive gradients, as pytorch-grad-cam computes it.
+    GradCamPlusPlus,
+    /// Every value weighs its own gradient.
+    HiResCam,
 }
 
-/// Grad-CAM of label number `label` for one image `[1, channels, h, w]`, and the image's logits.
-///
-/// The networks pool their last maps globally, so the gradient of the logit is the same at every place of a map: the
-/// map is the maps' sum weighted by it, without what is negative. With one linear layer as head this is Zhou's CAM (2016).
+/// The maps of the logits number `labels` for one image `[1, channels, h, w]` at `layer`, in that order, without what is
+/// negative, and the image's logits.
+pub fn maps(model: &Model, image: &Tensor, layer: &Layer, labels: &[usize], cam: Cam) -> Result<(Vec<Map>, Vec<f32>)> {
+    let found = model.layer_gradients(image, layer, labels)?;
+    let (_, height, width) = found.shape;
+    let map = |gradient: &Vec<f32>| {
+        let values = cam.of(&found.maps, gradient, height * width);
+        Map { width, height, values }
+    };
+    Ok((found.gradients.iter().map(map).collect(), found.logits))
+}
+
+/// Grad-CAM of label number `label` at the maps that are pooled, and the image's logits.
 pub fn gradcam(model: &Model, image: &Tensor, label: usize) -> Result<(Map, Vec<f32>)> {
-    let fault = |e: candle_core::Error| Error::new(e.to_string()).at("Grad-CAM");
-    let (maps, gradient, logits) = model.last_maps(image, label)?;
-    let (features, height, width) = maps.dims3().map_err(fault)?;
-    let places = height * width;
-    let maps = maps.flatten_all().and_then(|m| m.to_vec1::<f32>()).map_err(fault)?;
-    let mut values = vec![0.0f32; places];
-    for (map, weight) in maps.chunks(places).zip(gradient.iter().take(features)) {
-        values.iter_mut().zip(map).for_each(|(sum, v)| *sum += weight / places as f32 * v);
+    let (mut maps, logits) = maps(model, image, &model.layer(None)?, &[label], Cam::GradCam)?;
+    Ok((maps.swap_remove(0), logits))
+}
+
+impl Cam {
+    /// The map over `places` places, from maps and gradients of some channels.
+    fn of(self, maps: &[f32], gradients: &[f32], places: usize) -> Vec<f32> {
+        let mut sum = vec![0f64; places];
+        for (map, gradient) in maps.chunks_exact(places).zip(gradients.chunks_exact(places)) {
+            let weight = match self {
+                Self::GradCam => mean(gradient),
+                Self::GradCamPlusPlus => positive(map, gradient),
+                Self::HiResCam => {
+                    let products = map.iter().zip(gradient).map(|(v, g)| f64::from(*v) * f64::from(*g));
+                    sum.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
+                    continue;
+                }
+            };
+            sum.iter_mut().zip(map).for_each(|(sum, v)| *sum += weight * f64::from(*v));
+        }
+        sum.into_iter().map(|v| v.max(0.0) as f32).collect()
     }
-    values.iter_mut().for_each(|v| *v = v.max(0.0));
-    Ok((Map { width, height, values }, logits))
+}
+
+fn mean(values: &[f32]) -> f64 {
+    values.iter().map(|v| f64::from(*v)).sum::<f64>() / values.len() as f64
+}
+
+/// Grad-CAM++'s weight of a map; a small number keeps the shares finite, as in pytorch-grad-cam.
+fn positive(map: &[f32], gradient: &[f32]) -> f64 {
+    let total: f64 = map.iter().map(|v| f64::from(*v)).sum();
+    let part = |g: f64| g * g / (2.0 * g * g + total * g * g * g + 1e-6) * g;
+    gradient.iter().map(|g| f64::from(*g)).filter(|g| *g > 0.0).map(part).sum()
 }
 
 #[cfg(test)]
@@ -43,7 +76,19 @@ mod tests {
     use candle_core::Device;
 
     #[test]
-    fn the_gradient_of_a_linear_head_tells_logits_apart() {
+    fn by_hand() {
+        let (maps, gradients) = ([1.0, 2.0, 0.0, -1.0], [0.5, 1.5, -1.0, -3.0]);
+        // Weights 1 and -2.
+        assert_eq!(Cam::GradCam.of(&maps, &gradients, 2), [1.0, 4.0]);
+        assert_eq!(Cam::HiResCam.of(&maps, &gradients, 2), [0.5, 6.0]);
+        let weight = 0.25 / (0.5 + 3.0 * 0.125) * 0.5 + 2.25 / (4.5 + 3.0 * 3.375) * 1.5;
+        let plus = Cam::GradCamPlusPlus.of(&maps, &gradients, 2);
+        assert!((f64::from(plus[0]) - weight).abs() < 1e-5 && (f64::from(plus[1]) - 2.0 * weight).abs() < 1e-5);
+        assert_eq!(Cam::GradCam.of(&maps, &[-1.0, -1.0, 0.0, 0.0], 2), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn at_the_pooled_maps_the_places_add_up_to_the_logit() {
         let (card, home) = catalogue::model("phantom-densenet").unwrap();
         let (model, _) = models::load(&card, &home, &Device::Cpu).unwrap();
         let (channels, side) = (card.input.channels, 64);
@@ -51,15 +96,15 @@ mod tests {
             let values: Vec<f32> = (0..channels * side * side).map(|i| (i * step % 251) as f32 / 251.0).collect();
             Tensor::from_vec(values, (1, channels, side, side), &Device::Cpu).unwrap()
         };
-        for label in 0..card.labels.len() {
-            let of = |step| {
-                let (maps, gradient, logits) = model.last_maps(&image(step), label).unwrap();
-                let pooled = maps.mean((1, 2)).unwrap().to_vec1::<f32>().unwrap();
-                let product: f32 = pooled.iter().zip(&gradient).map(|(p, g)| p * g).sum();
-                (product, logits[label])
+        let all: Vec<usize> = (0..card.labels.len()).collect();
+        let of = |step| model.layer_gradients(&image(step), &model.layer(None).unwrap(), &all).unwrap();
+        let (a, b) = (of(7), of(31));
+        for label in all {
+            let total = |g: &models::LayerGradients| -> f32 {
+                g.maps.iter().zip(&g.gradients[label]).map(|(v, g)| v * g).sum()
             };
-            let ((p1, l1), (p2, l2)) = (of(7), of(31));
-            assert!((p1 - p2 - (l1 - l2)).abs() < 1e-3 * (1.0 + (l1 - l2).abs()), "{p1} {p2} {l1} {l2}");
+            let (parts, logits) = (total(&a) - total(&b), a.logits[label] - b.logits[label]);
+            assert!((parts - logits).abs() < 1e-3 * (1.0 + logits.abs()), "{parts} {logits}");
         }
         let (map, logits) = gradcam(&model, &image(7), 0).unwrap();
         assert!(map.values.len() == map.width * map.height && map.values.iter().all(|v| *v >= 0.0));

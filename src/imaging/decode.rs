@@ -11,6 +11,7 @@
 //! stay 8-bit samples (mode L); all else is float (mode F). Colours of 8 bits become RGB. Read are the
 //! uncompressed and deflated transfer syntaxes, RLE, JPEG of 8 bits, lossless JPEG and JPEG 2000.
 
+use std::cell::Cell;
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -67,11 +68,23 @@ pub enum Pixels {
 /// that is not read.
 pub fn decode(bytes: &[u8], name: &str, window: Option<(f64, f64)>, max_pixels: u64) -> Result<Picture> {
     // The decoders underneath are not all free of panics on damaged files; such a file is an error like others.
+    let before = DECODING.replace(true);
     let result = catch_unwind(AssertUnwindSafe(|| match container(bytes)? {
         Container::Raster(format) => Ok(windowed(raster(bytes, format, max_pixels)?, window)),
         Container::Dicom => dicom::decode(bytes, window, max_pixels),
     }));
+    DECODING.set(before);
     result.unwrap_or_else(|_| Err(Error::new("the file is damaged: its decoder gave up"))).map_err(|e| e.at(name))
+}
+
+/// Whether this thread is decoding a file, so that a panic of it is caught and told as an error: a panic hook has nothing
+/// to say then.
+pub fn decoding() -> bool {
+    DECODING.get()
+}
+
+thread_local! {
+    static DECODING: Cell<bool> = const { Cell::new(false) };
 }
 
 enum Container {

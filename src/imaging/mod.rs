@@ -2,6 +2,7 @@
 
 pub mod decode;
 mod dicom;
+pub mod encode;
 mod jpeg;
 pub mod preprocess;
 pub mod resize;

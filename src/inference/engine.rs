@@ -150,6 +150,14 @@ pub fn picture(sample: &Sample, input: &Input) -> (Option<String>, Result<Pictur
     }
 }
 
+/// SHA-256 of the picture's bytes in hex, which are not decoded.
+pub fn sha256(sample: &Sample) -> Result<String> {
+    match &sample.source {
+        Source::File(path) => files::sha256_of(path),
+        Source::Phantom(cohort, id) => Ok(files::sha256(&phantom::render(cohort, id).pixels)),
+    }
+}
+
 /// Reads, decodes and preprocesses the picture of `sample`.
 pub fn prepare(sample: &Sample, input: &Input) -> Prepared {
     let (sha256, picture) = picture(sample, input);

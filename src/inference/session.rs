@@ -7,14 +7,16 @@ use candle_core::Device;
 use crate::cards::catalogue::Home;
 use crate::cards::dataset::DatasetCard;
 use crate::cards::model::ModelCard;
-use crate::data::{Dataset, manifest};
+use crate::data::Dataset;
+use crate::data::manifest::Manifest;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::inference::engine::{self, Job, Pace, Progress};
-use crate::inference::journal::{Journal, Outcome, Output};
-use crate::labels;
+use crate::inference::finding::Finding;
+use crate::inference::journal::{Journal, Outcome};
+use crate::inference::part::Part;
 use crate::models::{self, Model};
-use crate::predictions::{self, Policy, Predictions};
+use crate::predictions::Policy;
 use crate::run::{Calibration, Description, Hashes, RunFolder, SCHEMA, instruction_set};
 
 /// What is to be run.
@@ -29,6 +31,8 @@ pub struct Plan {
     pub split: Option<String>,
     /// The limit that was set on them.
     pub limit: Option<usize>,
+    /// The part of them that is left, when this run is a shard.
+    pub part: Option<Part>,
     /// What becomes of uncertain and unmentioned labels.
     pub policy: Policy,
     /// The maps that the caller will put the probabilities through: part of what the run is.
@@ -52,15 +56,6 @@ pub struct Session {
     kept: Vec<Outcome>,
 }
 
-/// What a run came to.
-pub struct Finding {
-    /// Of the images that could be read.
-    pub predictions: Predictions,
-    /// Images that could not be read: id and reason.
-    pub failures: Vec<(String, String)>,
-    manifest: Vec<u8>,
-}
-
 /// Whether there is anything left to do.
 pub enum Start {
     /// There is.
@@ -74,6 +69,10 @@ impl Session {
     pub fn begin(plan: Plan) -> Result<Start> {
         let (card, home) = &plan.model;
         let (model, weights) = models::load(card, home, &plan.device)?;
+        let samples = match &plan.part {
+            Some(part) => part.listing_sha256.clone(),
+            None => Manifest::new(&plan.dataset, []).listing_sha256(),
+        };
         let description = Description {
             schema: SCHEMA.into(),
             software: concat!("roentgen ", env!("CARGO_PKG_VERSION")).into(),
@@ -85,7 +84,8 @@ impl Session {
             limit: plan.limit,
             images: plan.dataset.samples.len(),
             policy: plan.policy,
-            hashes: Hashes { weights, samples: files::sha256(&listing(&plan.dataset)), ..Hashes::default() },
+            shard: plan.part.as_ref().map(|part| part.shard),
+            hashes: Hashes { weights, samples, ..Hashes::default() },
             calibration: plan.calibration.clone(),
             model: card.clone(),
             dataset: plan.dataset_card.clone(),
@@ -121,102 +121,28 @@ impl Session {
         Ok(Start::Begun(Box::new(Self { plan, model, description, journal, kept })))
     }
 
+    /// What is being run.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// Runs the model over all samples that have no outcome yet.
     pub fn infer(&mut self, stop: &AtomicBool, report: &mut dyn FnMut(Progress)) -> Result<Finding> {
         let Plan { model: (card, _), dataset, pace, .. } = &self.plan;
         let job = Job { model: &self.model, input: &card.input, samples: &dataset.samples, pace: *pace };
         let mut keep = |new: &[Outcome]| self.journal.append(new);
         let outcomes = engine::run(&job, std::mem::take(&mut self.kept), &mut keep, stop, report)?;
-        finding(card, dataset, outcomes)
+        Finding::of(card, dataset, outcomes)
     }
 
     /// Writes the finished run's files, `evaluation` (a JSON document) among them; the journal goes last, so a run
     /// killed before that is finished by `--resume`.
-    pub fn finish(mut self, finding: &Finding, evaluation: &[u8]) -> Result<()> {
+    pub fn finish(self, finding: &Finding, evaluation: &[u8]) -> Result<()> {
         let folder = &self.plan.folder;
-        let mut table = Vec::new();
-        finding.predictions.write(&mut table)?;
-        self.description.hashes.manifest = Some(files::sha256(&finding.manifest));
-        self.description.hashes.predictions = Some(files::sha256(&table));
-        files::write(&folder.manifest(), &finding.manifest)?;
-        files::write(&folder.predictions(), &table)?;
-        if !finding.failures.is_empty() {
-            files::write(&folder.failures(), &failures_csv(&finding.failures)?)?;
+        if let Some(part) = &self.plan.part {
+            part.write(&folder.positions())?;
         }
-        files::write(&folder.evaluation(), evaluation)?;
-        files::write(&folder.run_toml(), self.description.to_toml()?.as_bytes())?;
+        finding.write(folder, self.description, evaluation)?;
         std::fs::remove_file(folder.journal()).map_err(|e| Error::io(&folder.journal(), e))
     }
-}
-
-/// What outcomes come to: a row a readable image, a column a label of the model. A label that the data lack has no truths.
-fn finding(card: &ModelCard, dataset: &Dataset, outcomes: Vec<Outcome>) -> Result<Finding> {
-    let mut failures = Vec::new();
-    let mut logits: Vec<Vec<f64>> = vec![Vec::new(); card.labels.len()];
-    let mut scores = logits.clone();
-    let mut read = Vec::new();
-    let mut hashes = Vec::new();
-    for (sample, outcome) in dataset.samples.iter().zip(outcomes) {
-        hashes.push(outcome.sha256.unwrap_or_default());
-        match outcome.result {
-            Output::Logits(row) if row.len() == card.labels.len() => {
-                let probabilities = models::probabilities(card.output, &row);
-                for (i, (logit, p)) in row.iter().zip(probabilities).enumerate() {
-                    logits[i].push(f64::from(*logit));
-                    scores[i].push(p);
-                }
-                read.push(sample);
-            }
-            Output::Failure(reason) => failures.push((sample.id.clone(), reason)),
-            Output::Logits(_) => {
-                return Err(
-                    Error::new("the journal's entry does not fit the model").at(format_args!("image {}", sample.id))
-                );
-            }
-        }
-    }
-    let labels = card.labels.iter().zip(logits.into_iter().zip(scores)).map(|(name, (logits, scores))| {
-        let truths = labels::find(&dataset.labels, name).map(|i| read.iter().map(|s| s.truths[i]).collect());
-        predictions::Label { name: name.clone(), truths, logits: Some(logits), scores: Some(scores) }
-    });
-    let known = |of: fn(&crate::data::Sample) -> &Option<String>| -> Option<Vec<String>> {
-        read.iter().map(|s| of(s).clone()).collect::<Option<Vec<_>>>().filter(|_| !read.is_empty())
-    };
-    let predictions = Predictions {
-        images: read.iter().map(|s| s.id.clone()).collect(),
-        patients: known(|s| &s.patient),
-        studies: known(|s| &s.study),
-        attributes: dataset
-            .attributes
-            .iter()
-            .enumerate()
-            .map(|(i, name)| predictions::Attribute {
-                name: name.clone(),
-                values: read.iter().map(|s| s.attributes[i].clone()).collect(),
-            })
-            .collect(),
-        labels: labels.collect(),
-    };
-    let mut manifest = Vec::new();
-    manifest::write(&mut manifest, dataset, &hashes)?;
-    Ok(Finding { predictions, failures, manifest })
-}
-
-/// Everything about the samples that decides a run's outcome, apart from the pictures.
-fn listing(dataset: &Dataset) -> Vec<u8> {
-    let mut text = format!("{:?}\n{:?}\n", dataset.labels, dataset.attributes);
-    for s in &dataset.samples {
-        text += &format!("{:?}\n", (&s.id, &s.patient, &s.study, &s.attributes, &s.truths));
-    }
-    text.into_bytes()
-}
-
-fn failures_csv(failures: &[(String, String)]) -> Result<Vec<u8>> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut write = || -> std::result::Result<(), csv::Error> {
-        writer.write_record(["image", "reason"])?;
-        failures.iter().try_for_each(|(image, reason)| writer.write_record([image, reason]))
-    };
-    write().map_err(|e| Error::new(e.to_string()).at("failures.csv"))?;
-    writer.into_inner().map_err(|e| Error::new(e.to_string()).at("failures.csv"))
 }

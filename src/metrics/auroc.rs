@@ -1,6 +1,6 @@
 //! The uncertainty of the AUROC: DeLong's variance, Obuchowski's for rows that come in clusters, and intervals.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::confidence::{Estimate, LEVEL, two_sided_z};
 use super::roc::{Ranked, merge};
@@ -11,7 +11,7 @@ use super::student::two_sided_t;
 pub const FEW: usize = 50;
 
 /// Whose variance stands behind an interval.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// DeLong 1988: rows are independent.
@@ -21,7 +21,7 @@ pub enum Method {
 }
 
 /// AUROC with its headline interval.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Auroc {
     /// Value, standard error and the 95% interval on the logit scale.
     #[serde(flatten)]
@@ -31,7 +31,7 @@ pub struct Auroc {
     /// Degrees of freedom of the t distribution behind the interval; `None` without one.
     pub df: Option<f64>,
     /// What a reader must know about the interval, in words.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
 }
 
@@ -208,7 +208,7 @@ impl Placements {
     /// Lower end of Clopper-Pearson's interval for k of k.
     fn separated_bound(&self) -> f64 {
         let pairs = self.with_positives.min(self.with_negatives).min(self.with_rows / 2);
-        (0.5 * (1.0 - LEVEL)).powf(1.0 / pairs.max(1) as f64)
+        libm::pow(0.5 * (1.0 - LEVEL), 1.0 / pairs.max(1) as f64)
     }
 
     fn warning(&self, se: Option<f64>) -> Option<String> {
@@ -262,8 +262,8 @@ pub fn wald_interval(value: f64, se: f64, level: f64) -> (f64, f64) {
 pub fn logit_interval(value: f64, se: f64, df: f64, level: f64) -> Option<(f64, f64)> {
     let slope = value * (1.0 - value);
     (slope > 0.0).then(|| {
-        let (logit, half) = ((value / (1.0 - value)).ln(), two_sided_t(level, df) * se / slope);
-        (1.0 / (1.0 + (half - logit).exp()), 1.0 / (1.0 + (-half - logit).exp()))
+        let (logit, half) = (libm::log(value / (1.0 - value)), two_sided_t(level, df) * se / slope);
+        (1.0 / (1.0 + libm::exp(half - logit)), 1.0 / (1.0 + libm::exp(-half - logit)))
     })
 }
 

@@ -4,12 +4,12 @@
 //! are passed through with those weights, eight replicates side by side.
 
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::calibration::{Forecast, width_bin};
-use super::rng::Rng;
 use super::roc::Ranked;
 use crate::error::{Error, Result};
+use crate::rng::Rng;
 
 /// Bins of the bootstrapped ECE (equal width).
 pub const ECE_BINS: u16 = 15;
@@ -67,7 +67,7 @@ pub struct Draws {
 }
 
 /// A percentile interval and what it rests on.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Percentile {
     /// Lower end.
     pub low: f64,
@@ -282,7 +282,7 @@ mod tests {
     use super::*;
     use crate::metrics::calibration::ece;
     use crate::metrics::precision_recall::average_precision;
-    use crate::metrics::rng::Rng;
+    use crate::rng::Rng;
     use proptest::prelude::*;
 
     /// The same draws, taken literally: rows copied, metrics from scratch.

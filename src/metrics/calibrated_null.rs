@@ -1,17 +1,17 @@
 //! Could these probabilities be calibrated? ECE is positive even if they are, so that it is held against what it
 //! would be: truths drawn from the probabilities themselves (Broecker & Smith 2007; Vaicenavicius 2019).
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::calibration::{Forecast, ece, width_bin};
 use super::confidence::LEVEL;
-use super::rng::Rng;
+use crate::rng::Rng;
 
 /// From this variance of a bin's count on its distribution is taken as normal, corrected for skewness.
 const NORMAL_FROM: f64 = 100.0;
 
 /// ECE against its distribution under perfect calibration.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CalibratedNull {
     /// The ECE at hand.
     pub ece: f64,
@@ -65,7 +65,7 @@ impl Count {
         let sum = |term: fn(f64) -> f64| p.iter().map(|&p| term(p)).sum::<f64>();
         let (mean, variance) = (sum(|p| p), sum(|p| p * (1.0 - p)));
         if variance >= NORMAL_FROM {
-            let skewness = sum(|p| p * (1.0 - p) * (1.0 - 2.0 * p)) / variance.powf(1.5);
+            let skewness = sum(|p| p * (1.0 - p) * (1.0 - 2.0 * p)) / (variance * variance.sqrt());
             return Self::Normal { mean, sd: variance.sqrt(), skewness };
         }
         // Of positives and negatives the rarer are counted: the gap is the same and the list shorter.

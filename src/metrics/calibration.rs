@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::confidence::{LEVEL, normal_cdf, wilson};
 use super::roc::{Ranked, check_lengths};
@@ -16,7 +16,7 @@ pub struct Forecast<'a> {
 }
 
 /// One bin of a reliability diagram; never empty.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Bin {
     /// Lower edge (equal width) or lowest probability (equal count).
     pub low: f64,
@@ -37,7 +37,7 @@ pub struct Bin {
 }
 
 /// Murphy's (1973) parts of the Brier score: `reliability - resolution + uncertainty + within_bins`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct BrierParts {
     /// Mean squared gap between probability and share of positives; 0 is best.
     pub reliability: f64,
@@ -104,7 +104,7 @@ impl<'a> Forecast<'a> {
     pub fn log_loss(&self) -> f64 {
         let loss = |(&y, &p): (&bool, &f64)| {
             let happened = if y { p } else { 1.0 - p };
-            -happened.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln()
+            -libm::log(happened.clamp(f64::EPSILON, 1.0 - f64::EPSILON))
         };
         self.y.iter().zip(self.p).map(loss).sum::<f64>() / self.n()
     }
@@ -191,7 +191,7 @@ pub fn debiased_ece(bins: &[Bin]) -> f64 {
             return b.gap();
         }
         let z = b.gap() / sd;
-        sd * (2.0 / PI).sqrt() * (-0.5 * z * z).exp() + b.gap() * (1.0 - 2.0 * normal_cdf(-z))
+        sd * (2.0 / PI).sqrt() * libm::exp(-0.5 * z * z) + b.gap() * (1.0 - 2.0 * normal_cdf(-z))
     });
     (2.0 * ece(bins) - redrawn).max(0.0)
 }

@@ -69,7 +69,7 @@ impl Calibrator {
                 (slope + (p - y) * x, bend + p * (1.0 - p) * x * x)
             })
         };
-        let (mut low, mut high) = ((-WIDEST).exp(), WIDEST.exp());
+        let (mut low, mut high) = (libm::exp(-WIDEST), libm::exp(WIDEST));
         let mut beta: f64 = 1.0;
         // Newton's step where it stays inside the bracket, else halving: 200 are far more than it takes.
         for _ in 0..200 {
@@ -219,16 +219,16 @@ fn rows(forecast: &Forecast) -> Vec<(f64, f64)> {
 
 fn logit(p: f64) -> f64 {
     let p = p.clamp(CLIP, 1.0 - CLIP);
-    (p / (1.0 - p)).ln()
+    libm::log(p / (1.0 - p))
 }
 
 fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
+    1.0 / (1.0 + libm::exp(-x))
 }
 
 /// ln(1 + exp(x)) without overflow.
 fn softplus(x: f64) -> f64 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
+    x.max(0.0) + libm::log1p(libm::exp(-x.abs()))
 }
 
 #[cfg(test)]

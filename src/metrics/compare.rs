@@ -127,8 +127,8 @@ pub fn disagreements(y: &[bool], called_a: &[bool], called_b: &[bool]) -> (Vec<u
 /// Twice P(X <= low) for X binomial of low + high fair coins, at most 1.
 fn sign_test(low: u32, high: u32) -> f64 {
     let n = f64::from(low) + f64::from(high);
-    let choose: f64 = (0..low).map(|i| ((n - f64::from(i)) / (f64::from(i) + 1.0)).ln()).sum();
-    let mut term = (choose - n * LN_2).exp();
+    let choose: f64 = (0..low).map(|i| libm::log((n - f64::from(i)) / (f64::from(i) + 1.0))).sum();
+    let mut term = libm::exp(choose - n * LN_2);
     let mut sum = 0.0;
     for k in (0..=low).rev() {
         sum += term;

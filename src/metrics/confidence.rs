@@ -2,13 +2,13 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Confidence of every interval that says nothing else.
 pub const LEVEL: f64 = 0.95;
 
 /// A value with its standard error and interval; `None` where they are undefined.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The point estimate.
     pub value: f64,
@@ -34,7 +34,7 @@ pub fn erfc(x: f64) -> f64 {
     }
     let terms = 30 + (250.0 / (x * x)) as u32;
     let fraction = (1..=terms).rev().fold(x, |f, k| x + 0.5 * f64::from(k) / f);
-    (-x * x).exp() / (fraction * PI.sqrt())
+    libm::exp(-x * x) / (fraction * PI.sqrt())
 }
 
 fn erf_series(x: f64) -> f64 {
@@ -44,7 +44,7 @@ fn erf_series(x: f64) -> f64 {
         sum += term;
         k += 1.0;
     }
-    2.0 / PI.sqrt() * (-x * x).exp() * sum
+    2.0 / PI.sqrt() * libm::exp(-x * x) * sum
 }
 
 /// P(Z <= z) of the standard normal distribution.
@@ -61,10 +61,10 @@ pub fn normal_quantile(p: f64) -> f64 {
     if p <= 0.0 || p.is_nan() {
         return if p == 0.0 { f64::NEG_INFINITY } else { f64::NAN };
     }
-    let t = (-2.0 * p.ln()).sqrt();
+    let t = (-2.0 * libm::log(p)).sqrt();
     let mut z = (2.515517 + t * (0.802853 + t * 0.010328)) / (1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308))) - t;
     for _ in 0..3 {
-        let u = (normal_cdf(z) - p) * (2.0 * PI).sqrt() * (0.5 * z * z).exp();
+        let u = (normal_cdf(z) - p) * (2.0 * PI).sqrt() * libm::exp(0.5 * z * z);
         z -= u / (1.0 + 0.5 * z * u);
     }
     z

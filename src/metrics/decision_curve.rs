@@ -1,12 +1,12 @@
 //! Is acting on the model worth it? Net benefit (Vickers & Elkin 2006), here and at another prevalence.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::operating_point::{Confusion, Measures};
 use super::roc::Ranked;
 
 /// Net benefit at one threshold probability, in true positives per patient.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct NetBenefit {
     /// The probability from which one would act: harm / (harm + benefit).
     pub threshold: f64,

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::auroc::{Auroc, Placements, auroc_delong};
 use super::average::{weighted_auroc, weighted_draws};
@@ -12,7 +13,7 @@ use super::calibrated_null::{CalibratedNull, calibrated_null};
 use super::calibration::{Bin, BrierParts, Forecast, debiased_ece, ece, mce};
 use super::confidence::{Estimate, LEVEL};
 use super::decision_curve::{NetBenefit, net_benefit, net_benefit_at_prevalence, predictive_values};
-use super::operating_point::{FittedOn, OperatingPoint, Rule};
+use super::operating_point::{FittedOn, Name, OperatingPoint, Rule, rule_name};
 use super::precision_recall::{
     PrecisionRecallPoint, average_precision, curve, pooled_average_precision, pr_auc_trapezoid,
 };
@@ -64,10 +65,11 @@ impl Default for Settings {
 }
 
 /// An evaluation, in the order and with the keys of `evaluation.json`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Always [`SCHEMA`].
-    pub schema: &'static str,
+    #[serde(deserialize_with = "schema")]
+    pub schema: Name,
     /// Rows of the table.
     pub n_images: usize,
     /// Distinct patients, when they are known.
@@ -88,7 +90,7 @@ pub struct Evaluation {
 }
 
 /// What a bootstrap drew.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Replicates {
     /// How often.
     pub replicates: usize,
@@ -97,7 +99,7 @@ pub struct Replicates {
 }
 
 /// Which rows counted, and as what.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Selection {
     /// What became of uncertain and unmentioned labels.
     #[serde(flatten)]
@@ -105,7 +107,7 @@ pub struct Selection {
     /// What a row is: `image` or `study`.
     pub unit: String,
     /// How a study's score came from its images'.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aggregate: Option<Aggregate>,
     /// The conditions that rows had to meet.
     #[serde(rename = "where")]
@@ -113,7 +115,7 @@ pub struct Selection {
 }
 
 /// The evaluation of one label. What cannot be said is `None`.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct LabelEvaluation {
     /// As the table spells it.
     pub label: String,
@@ -150,14 +152,14 @@ pub struct LabelEvaluation {
     /// At the thresholds of the rules asked for.
     pub operating_points: Vec<OperatingPoint>,
     /// The same points at another prevalence, when one was given.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub at_prevalence: Vec<AtPrevalence>,
     /// The ECE against what it would be if the probabilities were true.
     pub calibrated_null: Option<CalibratedNull>,
     /// What the patient bootstrap says, when there was one.
     pub bootstrap: Option<Bootstrapped>,
     /// The curves, when they were asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curves: Option<Curves>,
     /// Why there is no calibration metric although the label could be evaluated.
     pub calibration_refused: Option<String>,
@@ -166,7 +168,7 @@ pub struct LabelEvaluation {
 }
 
 /// A value whose interval only a bootstrap gives.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Value {
     /// The point estimate.
     pub value: f64,
@@ -177,7 +179,7 @@ pub struct Value {
 }
 
 /// A value that depends on a number of bins.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Binned {
     /// The value.
     pub value: f64,
@@ -186,7 +188,7 @@ pub struct Binned {
 }
 
 /// Percentile intervals of the patient bootstrap.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Bootstrapped {
     /// Of the AUROC.
     pub auroc: Option<Percentile>,
@@ -199,10 +201,11 @@ pub struct Bootstrapped {
 }
 
 /// An operating point carried to another prevalence.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct AtPrevalence {
     /// The rule of the operating point.
-    pub rule: &'static str,
+    #[serde(deserialize_with = "rule_name")]
+    pub rule: Name,
     /// Its threshold.
     pub threshold: f64,
     /// The other prevalence.
@@ -217,7 +220,7 @@ pub struct AtPrevalence {
 }
 
 /// The curves of a label, point by point.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Curves {
     /// Receiver operating characteristic.
     pub roc: Vec<RocPoint>,
@@ -230,7 +233,7 @@ pub struct Curves {
 }
 
 /// Means over labels.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Averages {
     /// Labels that the means are over.
     pub labels: usize,
@@ -241,7 +244,7 @@ pub struct Averages {
 }
 
 /// All labels' rows in one list.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Micro {
     /// AUROC of the list.
     pub auroc: Option<f64>,
@@ -263,6 +266,23 @@ impl Evaluation {
     }
 }
 
+/// Reads the schema, which must be this one.
+fn schema<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<&'static str, D::Error> {
+    match String::deserialize(from)? {
+        found if found == SCHEMA => Ok(SCHEMA),
+        found => Err(D::Error::custom(format!("the schema is `{found}`, not `{SCHEMA}`"))),
+    }
+}
+
+/// The labels of `predictions` that have scores, as places among its labels. Errors when there is none.
+pub fn scored(predictions: &Predictions) -> Result<Vec<usize>> {
+    let found: Vec<usize> = (0..predictions.labels.len()).filter(|&i| predictions.labels[i].scores.is_some()).collect();
+    match found.is_empty() {
+        true => Err(Error::new("the table has no label with scores").mend("give `p_LABEL` or `logit_LABEL` columns")),
+        false => Ok(found),
+    }
+}
+
 /// The rows of one label that count, sorted.
 struct Case<'a> {
     name: &'a str,
@@ -281,12 +301,8 @@ struct Case<'a> {
 pub fn evaluate(predictions: &Predictions, tuning: Option<&Predictions>, settings: &Settings) -> Result<Evaluation> {
     let (replicates, seed) = settings.bootstrap;
     let patients = predictions.clusters();
-    let scored: Vec<&Label> = predictions.labels.iter().filter(|l| l.scores.is_some()).collect();
-    if scored.is_empty() {
-        return Err(Error::new("the table has no label with scores").mend("give `p_LABEL` or `logit_LABEL` columns"));
-    }
-    let cases: Vec<Prepared> =
-        scored.par_iter().map(|label| Case::new(label, settings, patients.as_deref())).collect::<Result<_>>()?;
+    let case = |i: &usize| Case::new(&predictions.labels[*i], settings, patients.as_deref());
+    let cases: Vec<Prepared> = scored(predictions)?.par_iter().map(case).collect::<Result<_>>()?;
     let evaluable: Vec<&Case> = cases.iter().filter_map(|c| c.as_ref().ok()).collect();
     let draws = draw(&evaluable, predictions, patients.as_deref(), settings)?;
     let mut draws_left = draws.iter();

@@ -19,7 +19,7 @@ pub mod operating_point;
 pub mod policies;
 pub mod precision_recall;
 pub mod recalibration;
-pub mod rng;
+pub mod risk_coverage;
 pub mod roc;
 pub mod smooth_ece;
 pub mod student;

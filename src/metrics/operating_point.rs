@@ -1,6 +1,7 @@
 //! One threshold: how it is chosen, what it counts, what follows from the counts.
 
-use serde::Serialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::confidence::{LEVEL, clustered_wilson, wilson};
 use super::roc::{Cut, Ranked};
@@ -23,7 +24,7 @@ pub enum Rule {
 }
 
 /// Which rows a threshold was chosen on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FittedOn {
     /// The rows it is evaluated on: optimistic.
@@ -35,7 +36,7 @@ pub enum FittedOn {
 }
 
 /// Rows by truth and call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confusion {
     /// True positives.
     pub tp: u32,
@@ -49,7 +50,7 @@ pub struct Confusion {
 }
 
 /// What follows from the counts; `None` where a denominator is 0.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Measures {
     /// TP / positives: recall, true positive rate.
     pub sensitivity: Option<f64>,
@@ -75,7 +76,7 @@ pub struct Measures {
 }
 
 /// 95% intervals of the proportions: Wilson's, clustered where patients are known.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Intervals {
     /// Of sensitivity.
     pub sensitivity: Option<(f64, f64)>,
@@ -90,10 +91,11 @@ pub struct Intervals {
 }
 
 /// A threshold with all that is reported about it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OperatingPoint {
     /// The rule's name.
-    pub rule: &'static str,
+    #[serde(deserialize_with = "rule_name")]
+    pub rule: Name,
     /// What the rule aims at, where it has an aim.
     pub target: Option<f64>,
     /// Where the threshold comes from.
@@ -101,7 +103,7 @@ pub struct OperatingPoint {
     /// `score >= threshold` is called positive.
     pub threshold: f64,
     /// Other thresholds that the rule finds as good, from high to low.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ties: Vec<f64>,
     /// The counts.
     #[serde(flatten)]
@@ -111,6 +113,18 @@ pub struct OperatingPoint {
     pub measures: Measures,
     /// The intervals.
     pub ci: Intervals,
+}
+
+/// A name that this program knows. Serde takes a plain `&'static str` for one that lies in its input.
+pub(super) type Name = &'static str;
+
+/// Reads the name of a rule.
+pub(super) fn rule_name<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D::Error> {
+    let name = String::deserialize(from)?;
+    let rules =
+        [Rule::Youden, Rule::Sensitivity(0.0), Rule::Specificity(0.0), Rule::F1, Rule::Cost(0.0), Rule::Fixed(0.0)];
+    let known = rules.into_iter().map(Rule::name).find(|known| *known == name);
+    known.ok_or_else(|| D::Error::custom(format!("`{name}` is no rule")))
 }
 
 impl Rule {

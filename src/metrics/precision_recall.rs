@@ -1,11 +1,11 @@
 //! Precision against recall.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::roc::{Ranked, merge};
 
 /// One point of the precision-recall curve; both in [0, 1].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PrecisionRecallPoint {
     /// `score >= threshold` is called positive.
     pub threshold: f64,

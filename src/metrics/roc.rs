@@ -17,7 +17,7 @@ pub struct Cut {
 }
 
 /// One point of the ROC curve; all three in their natural units, the rates in [0, 1].
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct RocPoint {
     /// `score >= threshold` is called positive; infinite (null in JSON) at the origin.
     pub threshold: f64,

@@ -69,7 +69,7 @@ impl Grid {
         let points = self.points();
         let weight = |j: usize| {
             let t = j as f64 / (points - 1) as f64 - 0.5;
-            (-t * t / (2.0 * bandwidth * bandwidth)).exp() / ((2.0 * PI).sqrt() * bandwidth)
+            libm::exp(-t * t / (2.0 * bandwidth * bandwidth)) / ((2.0 * PI).sqrt() * bandwidth)
         };
         let reach = 0.5f64.min(8.9 * bandwidth);
         let first = ((0.5 - reach) * (points - 1) as f64).ceil() as usize;

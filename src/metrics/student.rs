@@ -28,7 +28,7 @@ pub fn two_sided_t(level: f64, df: f64) -> f64 {
 pub fn two_sided_tail(t: f64, df: f64) -> f64 {
     let x = df / (df + t * t);
     let (a, b) = (0.5 * df, 0.5);
-    let front = (a * x.ln() + b * (1.0 - x).ln() - ln_beta_half(a)).exp();
+    let front = libm::exp(a * libm::log(x) + b * libm::log(1.0 - x) - ln_beta_half(a));
     // The continued fraction converges fast on one side only.
     if x < (a + 1.0) / (a + b + 2.0) {
         front * beta_fraction(x, a, b) / a
@@ -62,7 +62,7 @@ fn beta_fraction(x: f64, a: f64, b: f64) -> f64 {
 
 /// ln B(a, 1/2) = ln Gamma(a) + ln Gamma(1/2) - ln Gamma(a + 1/2).
 fn ln_beta_half(a: f64) -> f64 {
-    0.5 * PI.ln() + ln_gamma(a) - ln_gamma(a + 0.5)
+    0.5 * libm::log(PI) + ln_gamma(a) - ln_gamma(a + 0.5)
 }
 
 /// ln Gamma(x) for x > 0: Stirling's series (Abramowitz & Stegun 6.1.41) from 15 on, reached by Gamma(x + 1) = x Gamma(x).
@@ -74,7 +74,7 @@ fn ln_gamma(mut x: f64) -> f64 {
     }
     let y = 1.0 / (x * x);
     let series = (1.0 / 12.0 - y * (1.0 / 360.0 - y * (1.0 / 1260.0 - y * (1.0 / 1680.0 - y / 1188.0)))) / x;
-    (x - 0.5) * x.ln() - x + 0.5 * (2.0 * PI).ln() + series - f64::ln(product)
+    (x - 0.5) * libm::log(x) - x + 0.5 * libm::log(2.0 * PI) + series - libm::log(product)
 }
 
 #[cfg(test)]

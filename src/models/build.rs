@@ -2,20 +2,33 @@
 
 use candle_core::{Device, Module, Tensor};
 
+use super::densenet::{self, Transition};
+use super::mobilenet::InvertedResidual;
+use super::part::{ConvNorm, Part};
+use super::resnet::Residual;
 use crate::error::{Error, Result};
-use crate::ops::{self, Activation, Conv2d, Linear, Padding, ScaleShift, fold, fold_into};
+use crate::ops::{
+    self, Activation, Conv2d, DenseBlock, DenseLayer, Layer, Linear, Maps, MaxPool, Padding, ScaleShift, fold,
+    fold_into,
+};
 use crate::weights::Tensors;
 
 /// A named part of a network that runs on its own: where a network can be cut.
 pub(super) struct Stage {
     /// torchvision's name of the module whose output this is.
     pub name: String,
-    pub layer: Box<dyn Module + Send + Sync>,
+    pub layer: Box<dyn Layer>,
+    /// The same layer where it is a dense block, inside of which the network can be cut too.
+    pub block: Option<DenseBlock>,
 }
 
 impl Stage {
-    pub fn new(name: impl Into<String>, layer: impl Module + Send + Sync + 'static) -> Self {
-        Self { name: name.into(), layer: Box::new(layer) }
+    pub fn new(name: impl Into<String>, layer: impl Layer + 'static) -> Self {
+        Self { name: name.into(), layer: Box::new(layer), block: None }
+    }
+
+    pub fn dense(name: impl Into<String>, block: DenseBlock) -> Self {
+        Self { block: Some(block.clone()), ..Self::new(name, block) }
     }
 }
 
@@ -39,6 +52,11 @@ impl Form {
     pub fn stride(self, stride: usize) -> Self {
         Self { stride, ..self }
     }
+
+    /// Of the weights.
+    pub fn shape(self) -> [usize; 4] {
+        [self.outputs, self.inputs / self.groups, self.kernel, self.kernel]
+    }
 }
 
 /// Takes tensors by name and makes layers of them on a device.
@@ -50,14 +68,58 @@ pub(super) struct Builder<'a> {
 }
 
 impl Builder<'_> {
+    /// The stage that a part describes.
+    pub fn stage(&mut self, name: String, part: Part) -> Result<Stage> {
+        Ok(match part {
+            Part::ConvNorm(unit) => Stage::new(name, self.unit(&unit)?),
+            Part::MaxPool => Stage::new(name, MaxPool),
+            Part::Residual { path, shortcut } => {
+                let path = self.units(&path)?;
+                let shortcut = shortcut.map(|unit| self.unit(&unit)).transpose()?;
+                Stage::new(name, Residual { path, shortcut })
+            }
+            Part::InvertedResidual { path, residual } => {
+                Stage::new(name, InvertedResidual { path: self.units(&path)?, residual })
+            }
+            Part::DenseBlock { layers, inputs, growth } => {
+                let layers = densenet::layers(&name, layers, inputs, growth).map(|layer| {
+                    Ok(DenseLayer {
+                        norm: self.norm(&layer.norm, layer.squeeze.form.inputs, Activation::Relu)?,
+                        squeeze: self.unit(&layer.squeeze)?,
+                        grow: self.conv(&layer.grow, layer.grow_form)?,
+                    })
+                });
+                let block = DenseBlock(layers.collect::<Result<_>>()?);
+                Stage::dense(name, block)
+            }
+            Part::Transition { channels } => {
+                let norm = self.norm(&format!("{name}.norm"), channels, Activation::Relu)?;
+                let conv = self.conv(&format!("{name}.conv"), Form::new(channels, channels / 2, 1))?;
+                Stage::new(name, Transition { norm, conv })
+            }
+            Part::Norm { channels } => {
+                let norm = self.norm(&name, channels, Activation::Identity)?;
+                Stage::new(name, norm)
+            }
+        })
+    }
+
+    fn unit(&mut self, unit: &ConvNorm) -> Result<Conv2d> {
+        self.conv_norm(&unit.conv, &unit.norm, unit.form, unit.activation)
+    }
+
+    fn units(&mut self, units: &[ConvNorm]) -> Result<Vec<Conv2d>> {
+        units.iter().map(|unit| self.unit(unit)).collect()
+    }
+
     /// A convolution without bias: `{name}.weight`.
-    pub fn conv(&mut self, name: &str, form: Form) -> Result<Conv2d> {
+    fn conv(&mut self, name: &str, form: Form) -> Result<Conv2d> {
         let weight = self.conv_weight(name, form)?;
         self.conv_of(form, weight, vec![0.0; form.outputs], Activation::Identity)
     }
 
     /// A convolution without bias, the norm behind it folded in, and an activation.
-    pub fn conv_norm(&mut self, conv: &str, norm: &str, form: Form, activation: Activation) -> Result<Conv2d> {
+    fn conv_norm(&mut self, conv: &str, norm: &str, form: Form, activation: Activation) -> Result<Conv2d> {
         let mut weight = self.conv_weight(conv, form)?;
         let (scale, shift) = self.fold(norm, form.outputs)?;
         fold_into(&mut weight, &scale);
@@ -65,7 +127,7 @@ impl Builder<'_> {
     }
 
     /// A norm of its own with an activation.
-    pub fn norm(&mut self, name: &str, channels: usize, activation: Activation) -> Result<ScaleShift> {
+    fn norm(&mut self, name: &str, channels: usize, activation: Activation) -> Result<ScaleShift> {
         let (scale, shift) = self.fold(name, channels)?;
         let scale = self.tensor(single(&scale), &[channels])?;
         let shift = self.tensor(single(&shift), &[channels])?;
@@ -91,11 +153,11 @@ impl Builder<'_> {
     }
 
     fn conv_weight(&mut self, name: &str, form: Form) -> Result<Vec<f32>> {
-        self.tensors.take(&format!("{name}.weight"), &shape(form))
+        self.tensors.take(&format!("{name}.weight"), &form.shape())
     }
 
     fn conv_of(&self, form: Form, weight: Vec<f32>, bias: Vec<f32>, activation: Activation) -> Result<Conv2d> {
-        let weight = self.tensor(weight, &shape(form))?;
+        let weight = self.tensor(weight, &form.shape())?;
         let bias = self.tensor(bias, &[form.outputs])?;
         let Form { stride, padding, groups, .. } = form;
         Conv2d::new(weight, bias, ops::Form { stride, padding, groups, activation }).map_err(fault)
@@ -120,15 +182,22 @@ pub(super) fn onto(
     residual: &Tensor,
     activation: Activation,
 ) -> candle_core::Result<Tensor> {
-    match path {
-        [] => ops::add_activation(x, residual, activation),
-        [last] => last.forward_onto(x, residual, activation),
-        [first, rest @ ..] => onto(rest, &first.forward(x)?, residual, activation),
-    }
+    let end = path.iter().try_fold(x.clone(), |x, conv| conv.forward(&x))?;
+    ops::add_activation(&end, residual, activation)
 }
 
-fn shape(form: Form) -> [usize; 4] {
-    [form.outputs, form.inputs / form.groups, form.kernel, form.kernel]
+/// The same through maps.
+pub(super) fn infer_onto(
+    path: &[Conv2d],
+    x: &Maps,
+    residual: &Maps,
+    activation: Activation,
+) -> candle_core::Result<Maps> {
+    match path {
+        [] => candle_core::bail!("a path without convolutions"),
+        [last] => last.infer_onto(x, Some(residual), activation),
+        [first, rest @ ..] => infer_onto(rest, &first.infer(x)?, residual, activation),
+    }
 }
 
 fn single(values: &[f64]) -> Vec<f32> {

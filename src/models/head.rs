@@ -6,70 +6,100 @@ use super::build::Builder;
 use crate::cards::model::{self, HeadLayer, Output};
 use crate::error::Result;
 use crate::ops::{self, Activation, Linear};
+use crate::weights::Tensors;
 
 /// Global average pooling and dense layers.
 pub(super) struct Head {
     before_pooling: Activation,
     layers: Vec<Linear>,
+    /// Probability of dropping an output of each layer but the last, whose outputs are the logits.
+    dropout: Vec<f64>,
+}
+
+/// A dense layer of the head.
+pub(super) struct Dense {
+    pub name: String,
+    pub inputs: usize,
+    pub outputs: usize,
+    pub bias: bool,
+    pub activation: Activation,
+    /// Part of the outputs that training drops.
+    pub dropout: f64,
+}
+
+/// The `layers` of a card over `features` inputs; without any, one linear layer to the `labels`. Their names are
+/// `classifier.N`, a single one's `own`, the architecture's name for it, unless `numbered`.
+pub(super) fn describe(layers: &[HeadLayer], labels: usize, features: usize, own: &str, numbered: bool) -> Vec<Dense> {
+    let linear = HeadLayer { units: labels, activation: None, dropout: 0.0, bias: true };
+    let layers = if layers.is_empty() { std::slice::from_ref(&linear) } else { layers };
+    let inputs = std::iter::once(features).chain(layers.iter().map(|layer| layer.units));
+    let dense = layers.iter().zip(inputs).enumerate().map(|(i, (layer, inputs))| Dense {
+        name: if numbered || layers.len() > 1 { format!("classifier.{i}") } else { own.to_string() },
+        inputs,
+        outputs: layer.units,
+        bias: layer.bias,
+        activation: match layer.activation {
+            Some(model::Activation::Relu) => Activation::Relu,
+            None => Activation::Identity,
+        },
+        dropout: layer.dropout,
+    });
+    dense.collect()
+}
+
+/// Whether a file names a single dense layer by number rather than by `own`, the architecture's name.
+pub(super) fn is_numbered(tensors: &Tensors, own: &str) -> bool {
+    tensors.contains("classifier.0.weight") && !tensors.contains(&format!("{own}.weight"))
 }
 
 impl Head {
-    /// The `layers` of the card over `features` inputs; without any, one linear layer to the `labels`. Their tensors are
-    /// `classifier.N`, a single one's also `own`, the architecture's name for it.
-    pub fn new(
-        b: &mut Builder,
-        layers: &[HeadLayer],
-        labels: usize,
-        features: usize,
-        own: &str,
-        before_pooling: Activation,
-    ) -> Result<Self> {
-        let linear = HeadLayer { units: labels, activation: None, dropout: 0.0, bias: true };
-        let layers = if layers.is_empty() { std::slice::from_ref(&linear) } else { layers };
-        let numbered = layers.len() > 1
-            || (b.tensors.contains("classifier.0.weight") && !b.tensors.contains(&format!("{own}.weight")));
-        let mut inputs = features;
-        let mut dense = Vec::with_capacity(layers.len());
-        for (i, layer) in layers.iter().enumerate() {
-            let name = if numbered { format!("classifier.{i}") } else { own.to_string() };
-            let activation = match layer.activation {
-                Some(model::Activation::Relu) => Activation::Relu,
-                None => Activation::Identity,
-            };
-            dense.push(b.linear(&name, inputs, layer.units, layer.bias, activation)?);
-            inputs = layer.units;
-        }
-        Ok(Self { before_pooling, layers: dense })
+    /// Of these layers.
+    pub fn new(b: &mut Builder, layers: &[Dense], before_pooling: Activation) -> Result<Self> {
+        let layer = |d: &Dense| b.linear(&d.name, d.inputs, d.outputs, d.bias, d.activation);
+        let dropout = layers.iter().rev().skip(1).rev().map(|layer| layer.dropout).collect();
+        Ok(Self { before_pooling, layers: layers.iter().map(layer).collect::<Result<_>>()?, dropout })
     }
 
-    /// What is pooled of the features of one image (`[features, h, w]`), the gradient of logit number `label` with
-    /// respect to the pooled values, and all logits. Hidden layers end in a ReLU or in nothing, so the gradient passes
-    /// wherever their output is above 0 or the layer is plain.
-    pub fn gradient(&self, features: &Tensor, label: usize) -> CandleResult<(Tensor, Vec<f32>, Vec<f32>)> {
-        let maps = self.before_pooling.forward(features)?;
-        let mut outputs = vec![ops::global_average(&maps)?];
-        for layer in &self.layers {
-            outputs.push(layer.forward(&outputs[outputs.len() - 1])?);
-        }
-        let logits = outputs[self.layers.len()].flatten_all()?.to_vec1::<f32>()?;
-        let mut gradient = Tensor::zeros((1, logits.len()), features.dtype(), features.device())?;
-        let one = Tensor::ones((1, 1), features.dtype(), features.device())?;
-        gradient = gradient.slice_assign(&[0..1, label..label + 1], &one)?;
-        for (i, layer) in self.layers.iter().enumerate().rev() {
-            if layer.is_rectified() {
-                gradient = (gradient * outputs[i + 1].gt(0.0f32)?.to_dtype(features.dtype())?)?;
+    /// `[n, features, h, w]` to what is pooled, of the same shape.
+    pub fn maps(&self, features: &Tensor) -> CandleResult<Tensor> {
+        self.before_pooling.forward(features)
+    }
+
+    /// Whether any unit is dropped while training.
+    pub fn has_dropout(&self) -> bool {
+        self.dropout.iter().any(|p| *p > 0.0)
+    }
+
+    /// The logits of pooled maps as while training: units are dropped where `uniform` gives less than their probability,
+    /// and the others grow by as much as is missing.
+    pub fn dropped(&self, maps: &Tensor, uniform: &mut dyn FnMut() -> f64) -> CandleResult<Tensor> {
+        let mut x = ops::global_average(maps)?;
+        for (i, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(&x)?;
+            if let Some(p) = self.dropout.get(i).filter(|p| **p > 0.0) {
+                let kept = |_| if uniform() < *p { 0.0 } else { (1.0 / (1.0 - p)) as f32 };
+                let mask: Vec<f32> = (0..x.elem_count()).map(kept).collect();
+                x = (&x * Tensor::from_vec(mask, x.shape(), x.device())?)?;
             }
-            gradient = gradient.matmul(&layer.weight()?)?;
         }
-        Ok((maps.squeeze(0)?, gradient.flatten_all()?.to_vec1()?, logits))
+        Ok(x)
+    }
+
+    /// Whether the maps that are pooled are not the features themselves.
+    pub fn has_own_maps(&self) -> bool {
+        self.before_pooling != Activation::Identity
+    }
+
+    /// The maps that are pooled, `[n, features, h, w]`, to logits `[n, labels]`.
+    pub fn logits(&self, maps: &Tensor) -> CandleResult<Tensor> {
+        self.layers.iter().try_fold(ops::global_average(maps)?, |x, layer| layer.forward(&x))
     }
 }
 
 impl Module for Head {
     /// `[n, features, h, w]` to logits `[n, labels]`.
     fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
-        let pooled = ops::global_average(&self.before_pooling.forward(x)?)?;
-        self.layers.iter().try_fold(pooled, |x, layer| layer.forward(&x))
+        self.logits(&self.maps(x)?)
     }
 }
 

@@ -21,6 +21,20 @@ pub fn load(card: &ModelCard, home: &Home, device: &Device) -> Result<(Model, St
     Ok((build(card, tensors, device).map_err(at)?, sha256))
 }
 
+/// The same with every tensor put through `change`, which is given its name in torchvision's naming, its shape and its
+/// values. The SHA-256 is the file's.
+pub fn load_changed(
+    card: &ModelCard,
+    home: &Home,
+    device: &Device,
+    change: &mut dyn FnMut(&str, &[usize], &mut [f32]),
+) -> Result<(Model, String)> {
+    let (mut tensors, sha256) = tensors(card, home)?;
+    tensors.change(change);
+    let model = build(card, tensors, device).map_err(|e| e.at(format_args!("model `{}`", card.name)))?;
+    Ok((model, sha256))
+}
+
 /// The weights that a card names, those of its base below them, and the SHA-256 of the weight file in hex.
 pub fn tensors(card: &ModelCard, home: &Home) -> Result<(Tensors, String)> {
     let (file, sha256) = weight_file(card, home)?;

@@ -2,11 +2,11 @@
 
 use candle_core::{Module, Result as CandleResult, Tensor};
 
-use super::build::{Builder, Form, Stage, onto};
-use super::model::Backbone;
+use super::build::{Form, onto};
+use super::part::{Backbone, ConvNorm, Emit, Part};
 use crate::cards::model::{Options, Padding};
 use crate::error::Result;
-use crate::ops::{self, Activation, Conv2d};
+use crate::ops::{self, Activation, Conv2d, Layer, Maps};
 
 /// Expansion, channels at width 1, blocks and first stride of each group of blocks (the paper's table 2).
 const GROUPS: [(usize, f64, usize, usize); 7] = [
@@ -20,7 +20,7 @@ const GROUPS: [(usize, f64, usize, usize); 7] = [
 ];
 
 /// A MobileNetV2. The last convolution has 1280 channels at width 1 and below, in both libraries.
-pub(super) fn build(b: &mut Builder, options: &Options, channels: usize) -> Result<Backbone> {
+pub(super) fn describe(options: &Options, channels: usize, emit: Emit) -> Result<Backbone> {
     let width = options.width.unwrap_or(1.0);
     let keras = options.padding == Some(Padding::Keras);
     // Keras cuts the fraction off before it rounds, which matters at odd widths.
@@ -30,38 +30,39 @@ pub(super) fn build(b: &mut Builder, options: &Options, channels: usize) -> Resu
         if keras { Form { padding: ops::Padding::Same, ..form } } else { form }
     };
     let mut inputs = divisible(32.0 * width);
-    let stem = b.conv_norm("features.0.0", "features.0.1", form(channels, inputs, 3, 2), Activation::Relu6)?;
-    let mut stages = vec![Stage::new("features.0", stem)];
+    let stem = unit("features.0", 0, 1, form(channels, inputs, 3, 2), Activation::Relu6);
+    emit("features.0".into(), Part::ConvNorm(stem))?;
+    let mut number = 1;
     for (expansion, channels, blocks, first_stride) in GROUPS {
         let outputs = scaled(channels);
         for i in 0..blocks {
-            let name = format!("features.{}", stages.len());
+            let name = format!("features.{number}");
             let stride = if i == 0 { first_stride } else { 1 };
             let hidden = inputs * expansion;
             let depthwise = Form { groups: hidden, ..form(hidden, hidden, 3, stride) };
-            let mut part = 0;
-            let mut path = Vec::with_capacity(3);
-            if expansion > 1 {
-                path.push(block_conv(b, &name, part, form(inputs, hidden, 1, 1))?);
-                part += 1;
-            }
-            path.push(block_conv(b, &name, part, depthwise)?);
-            let (conv, norm) = (format!("{name}.conv.{}", part + 1), format!("{name}.conv.{}", part + 2));
-            path.push(b.conv_norm(&conv, &norm, form(hidden, outputs, 1, 1), Activation::Identity)?);
-            stages.push(Stage::new(name, InvertedResidual { path, residual: stride == 1 && inputs == outputs }));
-            inputs = outputs;
+            let wide = if expansion > 1 { vec![form(inputs, hidden, 1, 1), depthwise] } else { vec![depthwise] };
+            let mut path: Vec<_> = wide
+                .into_iter()
+                .enumerate()
+                .map(|(part, form)| unit(&format!("{name}.conv.{part}"), 0, 1, form, Activation::Relu6))
+                .collect();
+            let last = path.len();
+            let narrow = form(hidden, outputs, 1, 1);
+            path.push(unit(&format!("{name}.conv"), last, last + 1, narrow, Activation::Identity));
+            emit(name, Part::InvertedResidual { path, residual: stride == 1 && inputs == outputs })?;
+            (inputs, number) = (outputs, number + 1);
         }
     }
     let features = divisible(1280.0 * width.max(1.0));
-    let name = format!("features.{}", stages.len());
-    let (conv, norm) = (format!("{name}.0"), format!("{name}.1"));
-    stages.push(Stage::new(name, b.conv_norm(&conv, &norm, form(inputs, features, 1, 1), Activation::Relu6)?));
-    Ok(Backbone { stages, before_pooling: Activation::Identity, features, smallest: 1, classifier: "classifier.1" })
+    let name = format!("features.{number}");
+    let last = unit(&name, 0, 1, form(inputs, features, 1, 1), Activation::Relu6);
+    emit(name, Part::ConvNorm(last))?;
+    Ok(Backbone { before_pooling: Activation::Identity, features, smallest: 1, classifier: "classifier.1" })
 }
 
-fn block_conv(b: &mut Builder, block: &str, part: usize, form: Form) -> Result<Conv2d> {
-    let (conv, norm) = (format!("{block}.conv.{part}.0"), format!("{block}.conv.{part}.1"));
-    b.conv_norm(&conv, &norm, form, Activation::Relu6)
+/// A convolution and its norm, by their numbers in the module `name`.
+fn unit(name: &str, conv: usize, norm: usize, form: Form, activation: Activation) -> ConvNorm {
+    ConvNorm { conv: format!("{name}.{conv}"), norm: format!("{name}.{norm}"), form, activation }
 }
 
 /// The nearest multiple of 8, at least 8 and not more than a tenth below `channels`.
@@ -71,9 +72,9 @@ fn divisible(channels: f64) -> usize {
 }
 
 /// 1x1 convolution to more channels, depthwise 3x3, 1x1 to few, and the input again where the shapes agree.
-struct InvertedResidual {
-    path: Vec<Conv2d>,
-    residual: bool,
+pub(super) struct InvertedResidual {
+    pub path: Vec<Conv2d>,
+    pub residual: bool,
 }
 
 impl Module for InvertedResidual {
@@ -82,6 +83,17 @@ impl Module for InvertedResidual {
             true => onto(&self.path, x, x, Activation::Identity),
             false => self.path.iter().try_fold(x.clone(), |y, conv| conv.forward(&y)),
         }
+    }
+}
+
+impl Layer for InvertedResidual {
+    fn infer(&self, x: &Maps) -> CandleResult<Maps> {
+        let wide = match &self.path[..] {
+            [expand, depthwise, _] => expand.infer_expanded(depthwise, x)?,
+            [depthwise, ..] => depthwise.infer(x)?,
+            [] => candle_core::bail!("a path without convolutions"),
+        };
+        self.path[self.path.len() - 1].infer_onto(&wide, self.residual.then_some(x), Activation::Identity)
     }
 }
 

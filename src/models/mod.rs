@@ -2,14 +2,23 @@
 
 mod build;
 mod densenet;
+mod gradients;
 mod head;
+mod initial;
+mod layers;
 mod load;
 mod mobilenet;
 mod model;
+mod network;
+mod part;
 mod registry;
 mod resnet;
 
+pub use gradients::LayerGradients;
 pub use head::probabilities;
-pub use load::{load, lock_of, tensors};
+pub use initial::initial;
+pub use layers::Layer;
+pub use load::{load, load_changed, lock_of, tensors};
 pub use model::Model;
+pub use network::{Network, Pass};
 pub use registry::build;

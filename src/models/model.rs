@@ -6,20 +6,7 @@ use rayon::prelude::*;
 use super::build::{Stage, fault};
 use super::head::Head;
 use crate::error::{Error, Result};
-use crate::ops::Activation;
-
-/// An architecture without its head.
-pub(super) struct Backbone {
-    pub stages: Vec<Stage>,
-    /// What the architecture does to the features before it pools them.
-    pub before_pooling: Activation,
-    /// Channels of the features.
-    pub features: usize,
-    /// Side of the smallest image that it can halve as often as it must, pixels.
-    pub smallest: usize,
-    /// Name of its linear layer.
-    pub classifier: &'static str,
-}
+use crate::ops::Maps;
 
 /// A network with its weights on a device.
 pub struct Model {
@@ -46,13 +33,20 @@ impl Model {
         self.run(x, |x| self.features_of(x))
     }
 
-    /// The last feature maps of one image as they are pooled (`[features, h', w']`), the gradient of logit number `label`
-    /// with respect to the pooled values, and the logits: what Grad-CAM is made of. A label that is not there is an error.
-    pub fn last_maps(&self, x: &Tensor, label: usize) -> Result<(Tensor, Vec<f32>, Vec<f32>)> {
-        if x.dims().first() != Some(&1) {
-            return Err(Error::new("maps are made for one image at a time"));
+    /// Whether the head drops units while training.
+    pub fn has_dropout(&self) -> bool {
+        self.head.has_dropout()
+    }
+
+    /// `samples` lists of the logits of one image `[1, channels, h, w]`, each with other units of the head dropped, as
+    /// `uniform` (numbers in (0, 1)) decides. The backbone runs once.
+    pub fn dropped(&self, x: &Tensor, samples: usize, uniform: &mut dyn FnMut() -> f64) -> Result<Vec<Vec<f32>>> {
+        if self.check(x)? != 1 {
+            return Err(Error::new("units are dropped for one image at a time"));
         }
-        self.head.gradient(&self.features(x)?, label).map_err(fault)
+        let maps = self.head.maps(&self.features(x)?).map_err(fault)?;
+        let mut one = || self.head.dropped(&maps, uniform)?.flatten_all()?.to_vec1::<f32>();
+        (0..samples).map(|_| one().map_err(fault)).collect()
     }
 
     /// Where the weights are.
@@ -61,9 +55,7 @@ impl Model {
     }
 
     fn features_of(&self, x: &Tensor) -> Result<Tensor> {
-        self.stages.iter().try_fold(x.clone(), |x, stage| {
-            stage.layer.forward(&x).map_err(|e| fault(e).at(format_args!("`{}` of the network", stage.name)))
-        })
+        through(&self.stages, x)
     }
 
     fn run(&self, x: &Tensor, forward: impl Fn(&Tensor) -> Result<Tensor> + Sync) -> Result<Tensor> {
@@ -78,7 +70,7 @@ impl Model {
         Tensor::cat(&parts, 0).map_err(fault)
     }
 
-    fn check(&self, x: &Tensor) -> Result<usize> {
+    pub(super) fn check(&self, x: &Tensor) -> Result<usize> {
         let (n, channels, h, w) = x.dims4().map_err(fault)?;
         if n == 0 {
             return Err(Error::new("a batch without images"));
@@ -97,4 +89,15 @@ impl Model {
         }
         Ok(n)
     }
+}
+
+/// What the stages make of `x`, one after the other; of one image on the CPU without gradients by the way of maps.
+pub(super) fn through(stages: &[Stage], x: &Tensor) -> Result<Tensor> {
+    let at = |stage: &Stage, e| fault(e).at(format_args!("`{}` of the network", stage.name));
+    if !x.device().is_cpu() || x.track_op() || x.dims().first() != Some(&1) {
+        return stages.iter().try_fold(x.clone(), |x, stage| stage.layer.forward(&x).map_err(|e| at(stage, e)));
+    }
+    let maps = Maps::of(x).map_err(fault)?;
+    let maps = stages.iter().try_fold(maps, |x, stage| stage.layer.infer(&x).map_err(|e| at(stage, e)))?;
+    maps.tensor().map_err(fault)
 }

@@ -1,10 +1,11 @@
 //! Two-dimensional convolution with bias and activation in one op.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Module, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use super::conv_maps::Ready;
 use super::geometry::{Axis, Padding, Phases};
 use super::kernels::{Depthwise, Packed, Place, Product, Set};
 use super::{Activation, cpu};
@@ -17,8 +18,10 @@ pub struct Conv2d {
     /// `[outputs]`.
     bias: Tensor,
     pub(super) form: Form,
-    /// The weights as the kernels read them; none where they may change, and for depthwise convolutions.
-    packed: Option<Arc<[Packed]>>,
+    /// The weights as the kernel reads them, once they were needed.
+    packed: Arc<OnceLock<Arc<[Packed]>>>,
+    /// The same for the kernels of inference.
+    pub(super) ready: Option<Arc<Ready>>,
 }
 
 /// What a convolution does besides its weights.
@@ -45,10 +48,16 @@ impl Conv2d {
             let (weight, bias) = (weight.shape(), bias.shape());
             bail!("a convolution of {weight:?} and {bias:?} in {} groups, stride {}", form.groups, form.stride);
         }
-        let fixed = weight.device().is_cpu() && !weight.track_op() && !bias.track_op();
-        let pack = |weight: &[f32]| cpu::read(&bias, |bias| Ok(pack(Set::best(), weight, bias, form.groups)));
-        let packed = if fixed && !is_depthwise(&weight, form) { Some(cpu::read(&weight, pack)?.into()) } else { None };
-        Ok(Self { weight, bias, form, packed })
+        let mut conv = Self { weight, bias, form, packed: Arc::default(), ready: None };
+        if conv.weight.device().is_cpu() && conv.is_fixed() {
+            conv.ready = Ready::new(Set::best(), &conv.weight, &conv.bias, &form)?.map(Arc::new);
+        }
+        Ok(conv)
+    }
+
+    /// The weights as the kernels of inference read them, if there is one for them and nothing tracks their gradients.
+    pub(super) fn ready(&self) -> Option<&Ready> {
+        self.ready.as_deref()
     }
 
     /// Channels of the output.
@@ -56,27 +65,23 @@ impl Conv2d {
         self.weight.dims()[0]
     }
 
-    /// `activation(convolution(x) + bias + residual)`, for a convolution without an activation of its own; `residual` has
-    /// the shape of the result.
-    pub fn forward_onto(&self, x: &Tensor, residual: &Tensor, activation: Activation) -> Result<Tensor> {
-        let plan = self.plan_of(x)?;
-        let Some(packed) = self.packed.as_ref().filter(|_| !x.track_op() && !residual.track_op()) else {
-            return super::add_activation(&self.forward(x)?, residual, activation);
-        };
-        let (x, residual) = (&x.contiguous()?, &residual.contiguous()?);
-        let shape = plan.output(x.dim(0)?, self.outputs());
-        if residual.dims() != shape {
-            bail!("a residual of {:?} for {shape:?}", residual.shape());
+    /// The weights as the kernel reads them, kept if they are fixed.
+    fn packed(&self) -> Result<Arc<[Packed]>> {
+        if let Some(packed) = self.packed.get() {
+            return Ok(packed.clone());
         }
-        let plan = Plan { activation, ..plan };
-        let n = shape[0];
-        let out = cpu::read(x, |x| cpu::read(residual, |r| Ok(plan.images(packed, n, x, Some(r)))))?;
-        Tensor::from_vec(out, &shape, x.device())
+        let groups = self.form.groups;
+        let pack = |weight: &[f32]| cpu::read(&self.bias, |bias| Ok(pack(Set::best(), weight, bias, groups)));
+        let packed: Arc<[Packed]> = cpu::read(&self.weight, pack)?.into();
+        Ok(match self.is_fixed() {
+            true => self.packed.get_or_init(|| packed).clone(),
+            false => packed,
+        })
     }
 
-    /// The weights as the kernels read them, if nothing tracks gradients through them.
-    pub(super) fn packed(&self) -> Option<&[Packed]> {
-        self.packed.as_deref()
+    /// Whether nothing tracks gradients through the weights.
+    fn is_fixed(&self) -> bool {
+        !self.weight.track_op() && !self.bias.track_op()
     }
 
     /// How this convolution goes over images of some channels, rows and columns, which it checks.
@@ -112,7 +117,8 @@ impl Module for Conv2d {
             return self.composed(x, &plan);
         }
         let depthwise = is_depthwise(&self.weight, self.form);
-        let op = Op { plan, set: Set::best(), packed: self.packed.clone(), depthwise };
+        let packed = if depthwise { None } else { Some(self.packed()?) };
+        let op = Op { plan, set: Set::best(), packed, depthwise };
         x.contiguous()?.apply_op3(&self.weight, &self.bias, op)
     }
 }
@@ -142,83 +148,46 @@ impl Plan {
         [n, outputs, self.rows.output, self.columns.output]
     }
 
-    fn area_in(&self) -> usize {
+    pub fn area_in(&self) -> usize {
         self.rows.input * self.columns.input
     }
 
-    fn area_out(&self) -> usize {
+    pub fn area_out(&self) -> usize {
         self.rows.output * self.columns.output
     }
 
     /// All `n` images of `x`, one after the other.
-    fn images(&self, packed: &[Packed], n: usize, x: &[f32], residual: Option<&[f32]>) -> Vec<f32> {
+    fn images(&self, packed: &[Packed], n: usize, x: &[f32]) -> Vec<f32> {
         let place = Place { first: 0, row: self.columns.output, plane: self.area_out() };
         if let (1, [weight]) = (n, packed) {
             // Nothing is written twice, not even with zeros.
-            return self.group(weight, x, None, residual, place, |product| product.run_new());
+            return self.group(weight, x, place, |product| product.run_new());
         }
         let outputs = packed.iter().map(Packed::outputs).sum::<usize>() * self.area_out();
         let mut all = vec![0f32; n * outputs];
-        for (i, (x, out)) in x.chunks_exact(x.len() / n).zip(all.chunks_exact_mut(outputs)).enumerate() {
-            let residual = residual.map(|r| &r[i * outputs..][..outputs]);
-            self.image(packed, x, None, residual, place, out);
+        for (x, out) in x.chunks_exact(x.len() / n).zip(all.chunks_exact_mut(outputs)) {
+            let mut place = place;
+            for (weight, x) in packed.iter().zip(x.chunks_exact(x.len() / self.groups)) {
+                self.group(weight, x, place, |product| product.run(out));
+                place.first += weight.outputs() * place.plane;
+            }
         }
         all
     }
 
-    /// One image, whose output goes to `place`; `norm` and a ReLU come before a pointwise convolution.
-    pub fn image(
-        &self,
-        packed: &[Packed],
-        x: &[f32],
-        norm: Option<(&[f32], &[f32])>,
-        residual: Option<&[f32]>,
-        place: Place,
-        out: &mut [f32],
-    ) {
-        let mut place = place;
-        for (weight, x) in packed.iter().zip(x.chunks_exact(x.len() / self.groups)) {
-            self.group(weight, x, norm, residual, place, |product| product.run(out));
-            place.first += weight.outputs() * place.plane;
-        }
-    }
-
     /// What `run` makes of the product that is one group of an image.
-    fn group<R>(
-        &self,
-        weight: &Packed,
-        x: &[f32],
-        norm: Option<(&[f32], &[f32])>,
-        residual: Option<&[f32]>,
-        place: Place,
-        run: impl FnOnce(&Product) -> R,
-    ) -> R {
-        let (rows, columns) = (&self.rows, &self.columns);
+    pub fn group<R>(&self, weight: &Packed, x: &[f32], place: Place, run: impl FnOnce(&Product) -> R) -> R {
+        let (rows, columns, limits) = (&self.rows, &self.columns, self.activation.limits());
         if !(rows.is_pointwise() && columns.is_pointwise()) {
             let phases = Phases::new(*rows, *columns);
-            return self.padded(weight, &phases, &phases.of(x), residual, place, run);
+            let &Phases { plane, pitch, ref taps, .. } = &phases;
+            let size = (rows.output, columns.output);
+            return run(&Product { weight, x: &phases.of(x), plane, taps, size, pitch, limits, place });
         }
         // Rows without gaps are one long row.
-        let gapless = place.row == columns.output;
-        let size = if gapless { (1, self.area_out()) } else { (rows.output, columns.output) };
-        let place = if gapless { Place { row: size.1, ..place } } else { place };
-        let (plane, pitch, limits) = (self.area_in(), size.1, self.activation.limits());
-        run(&Product { weight, x, plane, taps: &[0], size, pitch, norm, residual, limits, place })
-    }
-
-    /// The same of a group that is padded already.
-    pub fn padded<R>(
-        &self,
-        weight: &Packed,
-        phases: &Phases,
-        x: &[f32],
-        residual: Option<&[f32]>,
-        place: Place,
-        run: impl FnOnce(&Product) -> R,
-    ) -> R {
-        let &Phases { plane, pitch, ref taps, .. } = phases;
-        let (size, limits) = ((self.rows.output, self.columns.output), self.activation.limits());
-        run(&Product { weight, x, plane, taps, size, pitch, norm: None, residual, limits, place })
+        let (plane, size) = (self.area_in(), (1, self.area_out()));
+        let place = Place { row: size.1, ..place };
+        run(&Product { weight, x, plane, taps: &[0], size, pitch: size.1, limits, place })
     }
 
     /// All `n` images of a depthwise convolution.
@@ -267,9 +236,9 @@ impl CustomOp3 for Op {
         let shape = self.plan.output(n, lb.shape().elem_count());
         let (weight, bias) = (cpu::values(self.name(), weight, lw)?, cpu::values(self.name(), bias, lb)?);
         let out = match &self.packed {
-            Some(packed) => self.plan.images(packed, n, x, None),
+            Some(packed) => self.plan.images(packed, n, x),
             None if self.depthwise => self.plan.depthwise(self.set, weight, bias, n, x),
-            None => self.plan.images(&pack(self.set, weight, bias, self.plan.groups), n, x, None),
+            None => self.plan.images(&pack(self.set, weight, bias, self.plan.groups), n, x),
         };
         Ok((CpuStorage::F32(out), Shape::from(shape.to_vec())))
     }
@@ -283,31 +252,14 @@ impl CustomOp3 for Op {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let grad = self.plan.activation.gradient(res, grad)?.contiguous()?;
-        let (plan, set, outputs) = (&self.plan, self.set, weight.dim(0)?);
-        let dx =
-            gradient(x, &weight.contiguous()?, &grad, |weight, grad| plan.input_gradient(set, weight, outputs, grad))?;
-        let dw = gradient(weight, x, &grad, |x, grad| plan.weight_gradient(set, x, outputs, grad))?;
+        let (dx, dw) = self.plan.backward(self.set, x, weight, &grad, x.track_op())?;
         let db = bias.track_op().then(|| grad.sum((0, 2, 3))).transpose()?;
-        Ok((dx, dw, db))
+        Ok((dx, Some(dw), db))
     }
-}
-
-/// What `compute` makes of the values of `other` and `grad`, in the shape of `of`, if gradients of `of` are asked for.
-fn gradient(
-    of: &Tensor,
-    other: &Tensor,
-    grad: &Tensor,
-    compute: impl FnOnce(&[f32], &[f32]) -> Vec<f32>,
-) -> Result<Option<Tensor>> {
-    if !of.track_op() {
-        return Ok(None);
-    }
-    let values = cpu::read(other, |other| cpu::read(grad, |grad| Ok(compute(other, grad))))?;
-    Tensor::from_vec(values, of.shape(), of.device()).map(Some)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use candle_core::{DType, Device, Var};
     use proptest::prelude::*;
@@ -321,7 +273,7 @@ mod tests {
     }
 
     /// The definition, in double precision.
-    fn reference(plan: &Plan, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f64> {
+    pub fn reference(plan: &Plan, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f64> {
         let (rows, columns) = (&plan.rows, &plan.columns);
         let depth = weight.len() / bias.len() / (rows.kernel * columns.kernel);
         let (inputs, per_group) = (depth * plan.groups, bias.len() / plan.groups);

@@ -1,154 +1,510 @@
 //! Gradients of a convolution: both are matrix products again.
+//!
+//! Gradients of the output lie in planes with as much room between the rows as the padded input has, filled with zeros.
+//! There the gradient of the weights sums over all positions of a plane, and the gradient of the input is a convolution
+//! with the weights turned around; with stride `s`, one of `s x s` smaller ones for every remainder of a pixel's row and
+//! column.
 
+use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::conv::Plan;
+use super::cpu;
 use super::geometry::{Axis, Phases};
-use super::kernels::{Depthwise, Packed, Place, Product, SLACK, Set};
+use super::kernels::{Correlation, Depthwise, Packed, Place, Product, SLACK, Set};
 
 /// Limits that cut nothing off.
 const FREE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 
-impl Plan {
-    /// What `grad`, the gradient of all outputs before the activation, is to the inputs: `grad` with `stride - 1` zeros
-    /// between its values, convolved with the weights turned around.
-    pub fn input_gradient(&self, set: Set, weight: &[f32], outputs: usize, grad: &[f32]) -> Vec<f32> {
-        let (rows, columns) = (&self.rows, &self.columns);
-        let (area, area_in) = (rows.output * columns.output, rows.input * columns.input);
-        let per_group = outputs / self.groups;
-        let taps = rows.kernel * columns.kernel;
-        let depth = weight.len() / outputs / taps;
-        let pitch = columns.input + columns.kernel - 1;
-        let plane = (rows.input + rows.kernel - 1) * pitch;
-        let offsets: Vec<_> = (0..rows.kernel).flat_map(|y| (0..columns.kernel).map(move |x| y * pitch + x)).collect();
-        let mut dx = vec![0f32; grad.len() / (outputs * area) * depth * self.groups * area_in];
-        if (depth, per_group, taps) == (1, 1, 9) && rows.kernel == 3 {
-            let planes = grad.par_chunks_exact(area).zip(dx.par_chunks_exact_mut(area_in)).enumerate();
-            planes.for_each(|(i, (grad, dx))| {
-                let mut spread = vec![0f32; plane + SLACK];
-                self.spread(grad, &mut spread, pitch);
-                let mut turned = weight.as_chunks::<9>().0[i % outputs];
-                turned.reverse();
-                let depthwise =
-                    Depthwise { weight: &turned, bias: 0.0, x: &spread, taps: &offsets, pitch, limits: FREE };
-                depthwise.run(set, columns.input, dx);
-            });
-            return dx;
-        }
-        let turned: Vec<_> = weight
-            .chunks_exact(per_group * depth * taps)
-            .map(|weight| {
-                let mut turned = Vec::with_capacity(weight.len());
-                for c in 0..depth {
-                    for line in weight.chunks_exact(depth * taps) {
-                        turned.extend(line[c * taps..][..taps].iter().rev());
-                    }
-                }
-                Packed::new(set, &turned, &vec![0.0; depth])
-            })
-            .collect();
-        let mut spread = vec![0f32; per_group * plane + SLACK];
-        let groups = grad.chunks_exact(per_group * area).zip(dx.chunks_exact_mut(depth * area_in));
-        for (i, (grad, dx)) in groups.enumerate() {
-            let planes = spread.par_chunks_exact_mut(plane).zip(grad.par_chunks_exact(area));
-            planes.for_each(|(spread, grad)| self.spread(grad, spread, pitch));
-            let product = Product {
-                weight: &turned[i % self.groups],
-                x: &spread,
-                plane,
-                taps: &offsets,
-                size: (rows.input, columns.input),
-                pitch,
-                norm: None,
-                residual: None,
-                limits: FREE,
-                place: Place { first: 0, row: columns.input, plane: area_in },
-            };
-            product.run(dx);
-        }
-        dx
+/// Values of padded input and gradients that are held at a time, about: what stays in a processor's caches.
+const HELD: usize = 1 << 19;
+
+/// The gradients of the input, if they were asked for, and of the weights.
+pub(super) type Gradients = (Option<Vec<f32>>, Vec<f32>);
+
+/// One direction of the gradient of the input: the pixels whose place, `before` added, leaves one remainder by the stride.
+#[derive(Debug, Clone, Copy)]
+struct Remainder {
+    /// The first such pixel.
+    first: usize,
+    /// How many pixels can have a gradient.
+    count: usize,
+    /// Taps that reach them, `stride` apart.
+    taps: usize,
+    /// The first of these taps.
+    tap: usize,
+    /// The output that the first pixel meets through the first tap; through each other tap it meets the one before.
+    output: usize,
+}
+
+impl Remainder {
+    fn of(axis: &Axis) -> Vec<Self> {
+        let &Axis { input, kernel, stride, before, output, .. } = axis;
+        let remainder = |tap: usize| {
+            let first = (tap + before * (stride - 1)) % stride;
+            let (taps, met) = ((kernel - 1 - tap) / stride + 1, (first + before - tap) / stride);
+            let count = input.saturating_sub(first).div_ceil(stride).min((output + taps - 1).saturating_sub(met));
+            Self { first, count, taps, tap, output: met }
+        };
+        (0..stride.min(kernel)).map(remainder).filter(|r| r.count > 0).collect()
     }
 
-    /// Writes each value of `grad` where the last tap of its window lies, `kernel - 1` before the image's first pixel on.
-    fn spread(&self, grad: &[f32], to: &mut [f32], pitch: usize) {
-        let place = |axis: &Axis, o: usize| {
-            let place = (o * axis.stride + axis.kernel - 1).checked_sub(axis.before);
-            place.filter(|p| *p < axis.input + axis.kernel - 1)
+    /// Zeros that are read before the first output and after the last of `outputs`.
+    fn margins(&self, outputs: usize) -> (usize, usize) {
+        ((self.taps - 1).saturating_sub(self.output), (self.output + self.count).saturating_sub(outputs))
+    }
+}
+
+/// How planes of gradients are laid out.
+struct Spread {
+    rows: Vec<Remainder>,
+    columns: Vec<Remainder>,
+    /// Values from one row to the next.
+    pitch: usize,
+    /// The place of the first gradient.
+    first: usize,
+    /// Values from one plane to the next.
+    plane: usize,
+}
+
+impl Spread {
+    fn new(rows: &Axis, columns: &Axis, pitch: usize) -> Self {
+        let margins = |remainders: &[Remainder], outputs: usize| {
+            let each = remainders.iter().map(|r| r.margins(outputs));
+            each.fold((0, 0), |most, each| (most.0.max(each.0), most.1.max(each.1)))
         };
-        for (oy, line) in grad.chunks_exact(self.columns.output).enumerate() {
-            let Some(y) = place(&self.rows, oy) else { continue };
-            for (ox, value) in line.iter().enumerate() {
-                if let Some(x) = place(&self.columns, ox) {
-                    to[y * pitch + x] = *value;
+        let (down, across) = (Remainder::of(rows), Remainder::of(columns));
+        let ((above, below), (left, right)) = (margins(&down, rows.output), margins(&across, columns.output));
+        debug_assert!(columns.output + left.max(right) <= pitch);
+        let first = above * pitch + left;
+        Self { rows: down, columns: across, pitch, first, plane: first + (rows.output + below) * pitch }
+    }
+
+    /// Writes a plane of gradients, rows of `width` values, to its place.
+    fn fill(&self, grad: &[f32], width: usize, to: &mut [f32]) {
+        for (line, to) in grad.chunks_exact(width).zip(to[self.first..].chunks_mut(self.pitch)) {
+            to[..width].copy_from_slice(line);
+        }
+    }
+}
+
+impl Plan {
+    /// The gradients of `x`, if `wanted`, and of `weight`, from those of the output before the activation.
+    pub fn backward(
+        &self,
+        set: Set,
+        x: &Tensor,
+        weight: &Tensor,
+        grad: &Tensor,
+        wanted: bool,
+    ) -> Result<(Option<Tensor>, Tensor)> {
+        let outputs = weight.dim(0)?;
+        let (input, weights) = (x.contiguous()?, weight.contiguous()?);
+        let (dx, dw) = cpu::read(&input, |x| {
+            cpu::read(&weights, |weight| {
+                cpu::read(grad, |grad| Ok(self.gradients(set, x, weight, outputs, grad, wanted)))
+            })
+        })?;
+        let dx = dx.map(|values| Tensor::from_vec(values, x.shape(), x.device())).transpose()?;
+        Ok((dx, Tensor::from_vec(dw, weight.shape(), weight.device())?))
+    }
+
+    /// The gradients of the inputs, if `wanted`, and of the weights, from the inputs `x` and `grad`, the gradients of all
+    /// `outputs` before the activation.
+    pub fn gradients(
+        &self,
+        set: Set,
+        x: &[f32],
+        weight: &[f32],
+        outputs: usize,
+        grad: &[f32],
+        wanted: bool,
+    ) -> Gradients {
+        let taps = self.rows.kernel * self.columns.kernel;
+        if (weight.len(), self.groups, self.rows.kernel, self.columns.kernel) == (outputs * 9, outputs, 3, 3) {
+            self.depthwise_gradients(set, x, weight.as_chunks::<9>().0, grad, wanted)
+        } else {
+            let depth = weight.len() / outputs / taps;
+            Work { plan: self, set, outputs, depth, inputs: depth * self.groups }.gradients(x, weight, grad, wanted)
+        }
+    }
+
+    /// The same of a depthwise convolution, channel by channel.
+    fn depthwise_gradients(&self, set: Set, x: &[f32], weight: &[[f32; 9]], grad: &[f32], wanted: bool) -> Gradients {
+        let (area_in, area, channels) = (self.area_in(), self.area_out(), weight.len());
+        let phases = Phases::new(self.rows, self.columns);
+        let spread = Spread::new(&self.rows, &self.columns, phases.pitch);
+        let positions = (self.rows.output - 1) * phases.pitch + self.columns.output;
+        let mut input = vec![0f32; if wanted { x.len() } else { 0 }];
+        let mut planes: Vec<Vec<_>> = (0..channels).map(|_| Vec::with_capacity(x.len() / area_in / channels)).collect();
+        for (i, plane) in input.chunks_exact_mut(area_in).enumerate() {
+            planes[i % channels].push(plane);
+        }
+        let mut sums = vec![0f32; channels * 9];
+        let scratch = || (vec![0f32; phases.room(1)], vec![0f32; spread.plane + SLACK], Vec::new());
+        let work = planes.into_par_iter().zip(sums.par_chunks_exact_mut(9)).enumerate();
+        work.for_each_init(scratch, |(padded, grads, part), (channel, (mut planes, sums))| {
+            let images = x.chunks_exact(area_in).zip(grad.chunks_exact(area));
+            for (i, (x, grad)) in images.skip(channel).step_by(channels).enumerate() {
+                phases.fill(x, &mut padded[..phases.plane]);
+                spread.fill(grad, self.columns.output, grads);
+                let correlation = Correlation {
+                    set,
+                    grad: &grads[spread.first..],
+                    grad_steps: (0, 0),
+                    x: padded,
+                    x_step: 0,
+                    columns: &phases.taps,
+                    planes: 1,
+                    images: 1,
+                    outputs: 1,
+                    positions,
+                };
+                correlation.run_here(sums);
+                if let Some(plane) = planes.get_mut(i) {
+                    self.depthwise_input(set, &spread, &weight[channel], grads, part, plane);
                 }
+            }
+        });
+        (wanted.then_some(input), sums)
+    }
+
+    /// The gradient of one plane of a depthwise convolution's input.
+    fn depthwise_input(
+        &self,
+        set: Set,
+        spread: &Spread,
+        weight: &[f32; 9],
+        grads: &[f32],
+        part: &mut Vec<f32>,
+        to: &mut [f32],
+    ) {
+        for (down, across) in spread.remainders() {
+            let mut turned = [0f32; 9];
+            let mut taps = [spread.tap(down, across, 0, 0); 9];
+            let reaching = (0..down.taps).flat_map(|y| (0..across.taps).map(move |x| (y, x)));
+            for (i, (y, x)) in reaching.enumerate() {
+                turned[i] = weight[(down.tap + y * self.rows.stride) * 3 + across.tap + x * self.columns.stride];
+                taps[i] = spread.tap(down, across, y, x);
+            }
+            let depthwise =
+                Depthwise { weight: &turned, bias: 0.0, x: grads, taps: &taps, pitch: spread.pitch, limits: FREE };
+            if (self.rows.stride, self.columns.stride, across.count) == (1, 1, self.columns.input) {
+                depthwise.run(set, across.count, &mut to[..down.count * across.count]);
+            } else {
+                part.resize(down.count * across.count, 0.0);
+                depthwise.run(set, across.count, part);
+                self.place(down, across, part, to);
             }
         }
     }
 
-    /// What `grad` is to the weights, summed over the images of `x` in their order.
-    pub fn weight_gradient(&self, set: Set, x: &[f32], outputs: usize, grad: &[f32]) -> Vec<f32> {
-        let area = self.rows.output * self.columns.output;
-        let (n, per_group) = (grad.len() / (outputs * area), outputs / self.groups);
-        let inputs = x.len() / n / self.groups;
-        let depth = inputs / (self.rows.input * self.columns.input);
-        let phases = Phases::new(self.rows, self.columns);
-        let long = depth * phases.taps.len();
-        let mut dw = vec![0f32; outputs * long];
-        let groups = x.chunks_exact(inputs).zip(grad.chunks_exact(per_group * area));
-        if (depth, per_group) == (1, 1) {
-            let sums: Vec<_> = groups.collect();
-            dw.par_chunks_exact_mut(long).enumerate().for_each(|(group, dw)| {
-                for (x, grad) in sums[group..].iter().step_by(self.groups) {
-                    let padded = phases.of(x);
-                    for (dw, tap) in dw.iter_mut().zip(&phases.taps) {
-                        let lines = grad.chunks_exact(self.columns.output).enumerate();
-                        *dw += lines.map(|(y, line)| dot(line, &padded[tap + y * phases.pitch..])).sum::<f32>();
-                    }
-                }
-            });
-            return dw;
+    /// Brings the gradients of a remainder's pixels to their places in a plane.
+    fn place(&self, down: &Remainder, across: &Remainder, from: &[f32], to: &mut [f32]) {
+        let lines = to.chunks_exact_mut(self.columns.input).skip(down.first).step_by(self.rows.stride);
+        for (line, from) in lines.zip(from.chunks_exact(across.count)) {
+            let line = &mut line[across.first..];
+            match self.columns.stride {
+                2 => to_every_second(from, line),
+                stride => line.iter_mut().step_by(stride).zip(from).for_each(|(to, from)| *to = *from),
+            }
         }
-        let mut windows = vec![0f32; area * long];
-        let mut part = vec![0f32; per_group * long];
-        for (i, (x, grad)) in groups.enumerate() {
-            let padded = phases.of(x);
-            windows.par_chunks_exact_mut(long).enumerate().for_each(|(p, window)| {
-                let first = p / self.columns.output * phases.pitch + p % self.columns.output;
-                for (c, window) in window.chunks_exact_mut(phases.taps.len()).enumerate() {
-                    let plane = &padded[c * phases.plane + first..];
-                    window.iter_mut().zip(&phases.taps).for_each(|(w, tap)| *w = plane[*tap]);
-                }
-            });
-            let product = Product {
-                weight: &Packed::new(set, grad, &vec![0.0; per_group]),
-                x: &windows,
-                plane: long,
-                taps: &[0],
-                size: (1, long),
-                pitch: long,
-                norm: None,
-                residual: None,
-                limits: FREE,
-                place: Place { first: 0, row: long, plane: long },
-            };
-            product.run(&mut part);
-            let dw = &mut dw[i % self.groups * part.len()..][..part.len()];
-            dw.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
-        }
-        dw
     }
 }
 
-/// Sum of products with the first values of `b`, in eight parts.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0f32; 8];
-    let (a, rest) = a.as_chunks::<8>();
-    let b = &b[..a.len() * 8 + rest.len()];
-    let (b, tail) = b.as_chunks::<8>();
-    for (a, b) in a.iter().zip(b) {
-        for i in 0..8 {
-            sums[i] += a[i] * b[i];
+impl Spread {
+    fn remainders(&self) -> impl Iterator<Item = (&Remainder, &Remainder)> {
+        self.rows.iter().flat_map(|down| self.columns.iter().map(move |across| (down, across)))
+    }
+
+    /// Where the first pixel of two remainders meets a gradient through the taps `y` and `x` of theirs.
+    fn tap(&self, down: &Remainder, across: &Remainder, y: usize, x: usize) -> usize {
+        // The margins hold what is before the first gradient.
+        self.first + down.output * self.pitch + across.output - y * self.pitch - x
+    }
+}
+
+/// A convolution that is not depthwise, and what its gradients need.
+struct Work<'a> {
+    plan: &'a Plan,
+    set: Set,
+    outputs: usize,
+    /// Inputs that an output sees.
+    depth: usize,
+    inputs: usize,
+}
+
+/// Padded inputs and gradients of some images, or those themselves where a convolution is pointwise.
+struct Operands<'a> {
+    images: usize,
+    x: &'a [f32],
+    x_plane: usize,
+    grad: &'a [f32],
+    grad_plane: usize,
+    /// The place of the first gradient in its plane.
+    first: usize,
+    positions: usize,
+    taps: &'a [usize],
+}
+
+impl Work<'_> {
+    fn gradients(&self, x: &[f32], weight: &[f32], grad: &[f32], wanted: bool) -> Gradients {
+        let plan = self.plan;
+        let (area_in, area) = (plan.area_in(), plan.area_out());
+        let mut input = wanted.then(|| vec![0f32; x.len()]);
+        let mut sums = vec![0f32; weight.len()];
+        let phases = Phases::new(plan.rows, plan.columns);
+        let spread = Spread::new(&plan.rows, &plan.columns, phases.pitch);
+        let turned = if wanted { self.turned(&spread, weight) } else { Vec::new() };
+        if plan.rows.is_pointwise() && plan.columns.is_pointwise() {
+            let operands = Operands {
+                images: x.len() / self.inputs / area,
+                x,
+                x_plane: area,
+                grad,
+                grad_plane: area,
+                first: 0,
+                positions: area,
+                taps: &[0],
+            };
+            self.weight_gradient(&operands, &mut sums);
+            if let Some(input) = &mut input {
+                let images =
+                    input.par_chunks_exact_mut(self.inputs * area).zip(grad.par_chunks_exact(self.outputs * area));
+                images.for_each(|(to, grad)| self.pointwise_input(&turned, grad, to));
+            }
+            return (input, sums);
+        }
+        let image = self.inputs * phases.plane + self.outputs * spread.plane;
+        let held = (HELD.max(weight.len() / 2) / image).max(1);
+        let positions = (plan.rows.output - 1) * phases.pitch + plan.columns.output;
+        let (mut padded, mut grads) = (Vec::new(), Vec::new());
+        for (i, (x, grad)) in
+            x.chunks(held * self.inputs * area_in).zip(grad.chunks(held * self.outputs * area)).enumerate()
+        {
+            let images = grad.len() / (self.outputs * area);
+            padded.resize(phases.room(images * self.inputs), 0.0);
+            grads.resize(images * self.outputs * spread.plane + SLACK, 0.0);
+            let planes = padded.par_chunks_exact_mut(phases.plane).zip(x.par_chunks_exact(area_in));
+            planes.with_min_len(4).for_each(|(to, from)| phases.fill(from, to));
+            let planes = grads.par_chunks_exact_mut(spread.plane).zip(grad.par_chunks_exact(area));
+            planes.with_min_len(4).for_each(|(to, from)| spread.fill(from, plan.columns.output, to));
+            let operands = Operands {
+                images,
+                x: &padded,
+                x_plane: phases.plane,
+                grad: &grads,
+                grad_plane: spread.plane,
+                first: spread.first,
+                positions,
+                taps: &phases.taps,
+            };
+            self.weight_gradient(&operands, &mut sums);
+            if let Some(input) = &mut input {
+                let input = &mut input[i * held * self.inputs * area_in..][..x.len()];
+                input.par_chunks_exact_mut(self.inputs * area_in).enumerate().for_each(|(i, to)| {
+                    self.input_gradient(&spread, &turned, &grads[i * self.outputs * spread.plane..], to);
+                });
+            }
+        }
+        (input, sums)
+    }
+
+    /// Adds the gradients of the weights.
+    fn weight_gradient(&self, operands: &Operands, sums: &mut [f32]) {
+        let &Operands { images, x, x_plane, grad, grad_plane, first, positions, taps } = operands;
+        let (depth, outputs) = (self.depth, self.outputs / self.plan.groups);
+        let (x_step, grad_step) = (self.inputs * x_plane, self.outputs * grad_plane);
+        let columns: Vec<_> = (0..depth).flat_map(|c| taps.iter().map(move |tap| c * x_plane + tap)).collect();
+        for (group, sums) in sums.chunks_exact_mut(outputs * columns.len()).enumerate() {
+            let correlation = Correlation {
+                set: self.set,
+                grad: &grad[group * outputs * grad_plane + first..],
+                grad_steps: (grad_step, grad_plane),
+                x: &x[group * depth * x_plane..],
+                x_step,
+                columns: &columns,
+                planes: depth,
+                images,
+                outputs,
+                positions,
+            };
+            correlation.run(sums);
         }
     }
-    sums.iter().sum::<f32>() + rest.iter().zip(tail).map(|(a, b)| a * b).sum::<f32>()
+
+    /// For every group and every remainder the weights that reach its pixels, with inputs and outputs exchanged.
+    fn turned(&self, spread: &Spread, weight: &[f32]) -> Vec<Packed> {
+        let Plan { rows, columns, groups, .. } = self.plan;
+        let (depth, outputs, taps) = (self.depth, self.outputs / groups, rows.kernel * columns.kernel);
+        let pack = |weight: &[f32], (down, across): (&Remainder, &Remainder)| {
+            let mut turned = Vec::with_capacity(depth * outputs * down.taps * across.taps);
+            for c in 0..depth {
+                for line in weight.chunks_exact(depth * taps) {
+                    let kernel = &line[c * taps..][..taps];
+                    for y in (down.tap..rows.kernel).step_by(rows.stride) {
+                        let line = &kernel[y * columns.kernel..][..columns.kernel];
+                        turned.extend(line[across.tap..].iter().step_by(columns.stride));
+                    }
+                }
+            }
+            Packed::new(self.set, &turned, &vec![0.0; depth])
+        };
+        let groups = weight.par_chunks_exact(outputs * depth * taps);
+        groups.flat_map_iter(|weight| spread.remainders().map(move |r| pack(weight, r))).collect()
+    }
+
+    fn pointwise_input(&self, turned: &[Packed], grad: &[f32], to: &mut [f32]) {
+        let area = self.plan.area_out();
+        let outputs = self.outputs / self.plan.groups;
+        for ((weight, grad), to) in
+            turned.iter().zip(grad.chunks_exact(outputs * area)).zip(to.chunks_exact_mut(self.depth * area))
+        {
+            product(weight, grad, area, &[0], (1, area), area, Place { first: 0, row: area, plane: area }).run(to);
+        }
+    }
+
+    /// The gradient of one image, from its planes of gradients.
+    fn input_gradient(&self, spread: &Spread, turned: &[Packed], grads: &[f32], to: &mut [f32]) {
+        let Plan { rows, columns, groups, .. } = self.plan;
+        let (area_in, outputs) = (self.plan.area_in(), self.outputs / groups);
+        let each = turned.len() / groups;
+        let mut part = Vec::new();
+        for (group, to) in to.chunks_exact_mut(self.depth * area_in).enumerate() {
+            let grads = &grads[group * outputs * spread.plane..];
+            for ((down, across), weight) in spread.remainders().zip(&turned[group * each..]) {
+                // The last taps meet the gradients that lie first.
+                let start = spread.tap(down, across, down.taps - 1, across.taps - 1);
+                let taps: Vec<_> = (0..down.taps)
+                    .flat_map(|y| (0..across.taps).map(move |x| spread.tap(down, across, y, x) - start))
+                    .collect();
+                let size = (down.count, across.count);
+                let whole = (rows.stride, columns.stride) == (1, 1) && across.count == columns.input;
+                let plane = if whole { area_in } else { down.count * across.count };
+                let place = Place { first: 0, row: across.count, plane };
+                let product = product(weight, &grads[start..], spread.plane, &taps, size, spread.pitch, place);
+                if whole {
+                    product.run(to);
+                } else {
+                    part.resize(self.depth * plane, 0.0);
+                    product.run(&mut part);
+                    let planes = to.par_chunks_exact_mut(area_in).zip(part.par_chunks_exact(plane));
+                    planes.with_min_len(8).for_each(|(to, part)| self.plan.place(down, across, part, to));
+                }
+            }
+        }
+    }
+}
+
+/// Compilers make shuffles of pairs, not of steps.
+fn to_every_second(from: &[f32], to: &mut [f32]) {
+    let pairs = to.as_chunks_mut::<2>().0;
+    let count = pairs.len();
+    for (pair, from) in pairs.iter_mut().zip(from) {
+        *pair = [*from, pair[1]];
+    }
+    if from.len() > count {
+        to[2 * count] = from[count];
+    }
+}
+
+/// A product without anything around it.
+fn product<'a>(
+    weight: &'a Packed,
+    x: &'a [f32],
+    plane: usize,
+    taps: &'a [usize],
+    size: (usize, usize),
+    pitch: usize,
+    place: Place,
+) -> Product<'a> {
+    Product { weight, x, plane, taps, size, pitch, limits: FREE, place }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::{Activation, Padding};
+    use proptest::prelude::*;
+
+    /// The definition, in double precision: every product of an output hands its gradient to both factors.
+    fn reference(plan: &Plan, x: &[f32], weight: &[f32], outputs: usize, grad: &[f32]) -> (Vec<f64>, Vec<f64>) {
+        let (rows, columns) = (&plan.rows, &plan.columns);
+        let (area_in, area, taps) = (plan.area_in(), plan.area_out(), rows.kernel * columns.kernel);
+        let depth = weight.len() / outputs / taps;
+        let (mut dx, mut dw) = (vec![0f64; x.len()], vec![0f64; weight.len()]);
+        for (i, grad) in grad.iter().enumerate() {
+            let (image, o, oy, ox) =
+                (i / area / outputs, i / area % outputs, i % area / columns.output, i % columns.output);
+            for (c, tap) in (0..depth).flat_map(|c| (0..taps).map(move |tap| (c, tap))) {
+                let y = (oy * rows.stride + tap / columns.kernel).checked_sub(rows.before).filter(|y| *y < rows.input);
+                let at = (ox * columns.stride + tap % columns.kernel).checked_sub(columns.before);
+                if let (Some(y), Some(at)) = (y, at.filter(|x| *x < columns.input)) {
+                    let channel = (image * plan.groups + o / (outputs / plan.groups)) * depth + c;
+                    let (at, w) = (channel * area_in + y * columns.input + at, (o * depth + c) * taps + tap);
+                    dx[at] += f64::from(*grad) * f64::from(weight[w]);
+                    dw[w] += f64::from(*grad) * f64::from(x[at]);
+                }
+            }
+        }
+        (dx, dw)
+    }
+
+    fn noise(seed: u64, n: usize) -> Vec<f32> {
+        (1..=n as u64)
+            .map(|i| ((seed.wrapping_add(i).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32) / 8_388_608.0 - 1.0)
+            .collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        #[test]
+        fn every_set_equals_the_definition(
+            (n, groups, depth, per_group) in (1usize..4, 1usize..4, 1usize..8, 1usize..12),
+            (h, w, kh, kw) in (4usize..24, 4usize..36, 1usize..6, 1usize..6),
+            (stride, padding, single, seed) in (1usize..4, 0usize..6, any::<bool>(), any::<u64>()),
+        ) {
+            let (depth, per_group, kh, kw) = if single { (1, 1, kh.min(3), kh.min(3)) } else { (depth, per_group, kh, kw) };
+            let padding = if padding == 5 { Padding::Same } else { Padding::Sides(padding) };
+            let axis = |size, kernel: usize| Axis::new(size, kernel.min(size), stride, padding).unwrap();
+            let plan = Plan { rows: axis(h, kh), columns: axis(w, kw), groups, activation: Activation::Identity };
+            let outputs = groups * per_group;
+            let x = noise(seed, n * groups * depth * h * w);
+            let weight = noise(seed ^ 1, outputs * depth * plan.rows.kernel * plan.columns.kernel);
+            let grad = noise(seed ^ 2, n * outputs * plan.area_out());
+            let (dx, dw) = reference(&plan, &x, &weight, outputs, &grad);
+            for set in Set::available() {
+                let found = plan.gradients(set, &x, &weight, outputs, &grad, true);
+                for (found, expected) in [(found.0.unwrap(), &dx), (found.1, &dw)] {
+                    prop_assert_eq!(found.len(), expected.len());
+                    for (i, (f, e)) in found.iter().zip(expected).enumerate() {
+                        prop_assert!((f64::from(*f) - e).abs() < 2e-4, "{:?}, value {}: {} for {}", set, i, f, e);
+                    }
+                }
+                prop_assert!(plan.gradients(set, &x, &weight, outputs, &grad, false).0.is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn long_runs_and_many_images_have_the_same_bits_on_any_threads() {
+        for (n, side, channels, stride) in [(3, 61, 5, 1), (40, 7, 9, 1), (2, 128, 3, 2)] {
+            let axis = Axis::new(side, 3, stride, Padding::Sides(1)).unwrap();
+            let plan = Plan { rows: axis, columns: axis, groups: 1, activation: Activation::Identity };
+            let x = noise(1, n * channels * side * side);
+            let (weight, grad) = (noise(2, 10 * channels * 9), noise(3, n * 10 * plan.area_out()));
+            let (dx, dw) = reference(&plan, &x, &weight, 10, &grad);
+            let on = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| plan.gradients(Set::best(), &x, &weight, 10, &grad, true))
+            };
+            let (one, three) = (on(1), on(3));
+            assert_eq!(one.1, three.1);
+            assert_eq!(one.0, three.0);
+            let close = |found: &[f32], expected: &[f64]| {
+                found.iter().zip(expected).all(|(f, e)| (f64::from(*f) - e).abs() < 1e-3)
+            };
+            assert!(close(&one.1, &dw) && close(&one.0.unwrap(), &dx));
+        }
+    }
 }

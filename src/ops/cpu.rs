@@ -1,6 +1,8 @@
 //! What the custom ops share: contiguous f32 slices out of Candle's storage.
 
-use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
+use std::cell::Cell;
+
+use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor, bail};
 
 /// The values of a contiguous f32 tensor, in order.
 pub(super) fn values<'a>(op: &str, storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
@@ -26,5 +28,38 @@ pub(super) fn read<R>(x: &Tensor, with: impl FnOnce(&[f32]) -> Result<R>) -> Res
     match &*storage {
         Storage::Cpu(storage) => with(values("a fused op", storage, layout)?),
         _ => bail!("a fused op needs its tensors on the CPU"),
+    }
+}
+
+/// What `with` makes of the values of a contiguous f32 tensor on the CPU, which it may change: for tensors that nobody
+/// else holds.
+pub(super) fn write<R>(x: &Tensor, with: impl FnOnce(&mut [f32]) -> Result<R>) -> Result<R> {
+    let op = Write { with: Cell::new(Some(with)), result: Cell::new(None) };
+    x.inplace_op1(&op)?;
+    match op.result.take() {
+        Some(result) => Ok(result),
+        None => bail!("a tensor was not written"),
+    }
+}
+
+/// `with` waits here for the values, and its result for the caller.
+struct Write<F, R> {
+    with: Cell<Option<F>>,
+    result: Cell<Option<R>>,
+}
+
+impl<R, F: FnOnce(&mut [f32]) -> Result<R>> InplaceOp1 for Write<F, R> {
+    fn name(&self) -> &'static str {
+        "write"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let (CpuStorage::F32(values), Some((start, end))) = (storage, layout.contiguous_offsets()) else {
+            bail!("a fused op writes to contiguous tensors of f32 values");
+        };
+        if let Some(with) = self.with.take() {
+            self.result.set(Some(with(&mut values[start..end])?));
+        }
+        Ok(())
     }
 }

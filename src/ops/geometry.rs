@@ -49,6 +49,16 @@ impl Axis {
         Ok(Self { input, kernel, stride, before, after, output: (padded - kernel) / stride + 1 })
     }
 
+    /// Each of `n` outputs sees the input of its own.
+    pub fn pointwise(n: usize) -> Self {
+        Self { input: n, kernel: 1, stride: 1, before: 0, after: 0, output: n }
+    }
+
+    /// The same of an input that has its zeros already.
+    pub fn padded(self) -> Self {
+        Self { input: self.input + self.before + self.after, before: 0, after: 0, ..self }
+    }
+
     /// Whether output `i` sees input `i` and nothing else.
     pub fn is_pointwise(&self) -> bool {
         (self.kernel, self.stride, self.before, self.output) == (1, 1, 0, self.input)
@@ -98,11 +108,6 @@ impl Phases {
     /// Values that hold `channels` planes and what the kernels read beyond them.
     pub fn room(&self, channels: usize) -> usize {
         channels * self.plane + SLACK
-    }
-
-    /// Where the first pixel of an image lies in its plane; with stride 1.
-    pub fn first(&self) -> usize {
-        self.rows.before * self.pitch + self.columns.before
     }
 
     /// The planes of `x`, padded.

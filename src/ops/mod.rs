@@ -2,23 +2,34 @@
 //!
 //! Every op handles one image after the other, each spread over rayon's threads in parts that no two threads share, and
 //! every sum is taken in an order fixed by the shapes alone: a result has the same bits whatever the number of threads.
-//! All have gradients, except where a fused op steps aside for the parts it is made of when gradients are tracked.
+//! Tensors have gradients; where none are tracked, networks go through [`Maps`] instead, layer by [`Layer`].
 
 mod activation;
+mod batch_norm;
 mod conv;
 mod conv_gradient;
+mod conv_maps;
 mod cpu;
 mod dense_block;
+mod dense_block_training;
 mod geometry;
 mod kernels;
 mod linear;
+mod maps;
 mod norm;
 mod pool;
+mod tape;
+mod train;
 
 pub use activation::{Activation, add_activation};
+pub use batch_norm::BatchNorm;
 pub use conv::{Conv2d, Form};
 pub use dense_block::{DenseBlock, DenseLayer};
+pub use dense_block_training::DenseLayerTraining;
 pub use geometry::Padding;
 pub use linear::Linear;
+pub use maps::{Layer, Maps};
 pub use norm::{ScaleShift, fold, fold_into};
-pub use pool::{avg_pool_2, global_average, max_pool_3};
+pub use pool::{MaxPool, avg_pool_2, global_average, max_pool_3};
+pub use tape::{Node, Tape};
+pub use train::update;

@@ -3,6 +3,8 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Module, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use super::kernels::{self, Norm};
+use super::maps::{Layer, Maps};
 use super::{Activation, cpu};
 
 /// Scale and shift of every channel: `weight / sqrt(variance + eps)` and `bias - mean * scale`, in double precision.
@@ -40,7 +42,54 @@ impl Module for ScaleShift {
     }
 }
 
+impl Layer for ScaleShift {
+    fn infer(&self, x: &Maps) -> Result<Maps> {
+        let blocked = (x.span == 1).then(|| x.blocked());
+        let x = blocked.as_ref().unwrap_or(x);
+        let mut out = Maps::stale(x.set, x.channels, x.height, x.width);
+        self.over(x.channels, x.span, |norm| {
+            let blocks = out.values.par_chunks_exact_mut(x.block()).zip(x.values.par_chunks_exact(x.block()));
+            blocks.enumerate().for_each(|(i, (out, x_block))| {
+                kernels::norm(x.set, &norm.block(i, x.span), x_block, out);
+            });
+        })?;
+        Ok(out)
+    }
+}
+
 impl ScaleShift {
+    /// What `with` makes of the scale and shift of maps, filled up to whole blocks.
+    pub(super) fn over<R>(&self, channels: usize, span: usize, with: impl FnOnce(Norm) -> R) -> Result<R> {
+        if self.scale.elem_count() != channels || self.shift.elem_count() != channels {
+            bail!("{channels} channels for {} scales and {} shifts", self.scale.elem_count(), self.shift.elem_count());
+        }
+        let whole = |values: &[f32]| {
+            let mut whole = values.to_vec();
+            whole.resize(channels.next_multiple_of(span), 0.0);
+            Ok(whole)
+        };
+        let (scale, shift) = (cpu::read(&self.scale, whole)?, cpu::read(&self.shift, whole)?);
+        Ok(with(Norm { scale: &scale, shift: &shift, limits: self.activation.limits() }))
+    }
+
+    /// Mean of each 2x2 window of the norm of maps, two pixels apart; an odd last row or column is left out.
+    pub fn infer_avg_pool_2(&self, x: &Maps) -> Result<Maps> {
+        let blocked = (x.span == 1).then(|| x.blocked());
+        let x = blocked.as_ref().unwrap_or(x);
+        let mut out = Maps::stale(x.set, x.channels, x.height / 2, x.width / 2);
+        if out.area() == 0 {
+            bail!("{}x{} pixels are too few to halve", x.height, x.width);
+        }
+        let plane = out.block();
+        self.over(x.channels, x.span, |norm| {
+            let blocks = out.values.par_chunks_exact_mut(plane).zip(x.values.par_chunks_exact(x.block()));
+            blocks.enumerate().for_each(|(i, (out, x_block))| {
+                kernels::avg_pool_2(x.set, &norm.block(i, x.span), x.width, x_block, out);
+            });
+        })?;
+        Ok(out)
+    }
+
     /// The same out of Candle's own ops.
     fn composed(&self, x: &Tensor) -> Result<Tensor> {
         let x = x.broadcast_mul(&self.scale.reshape((1, (), 1, 1))?)?;

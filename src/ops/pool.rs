@@ -1,9 +1,10 @@
 //! Pooling as the networks here use it.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Module, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::cpu;
+use super::maps::{Layer, Maps};
+use super::{cpu, kernels};
 
 /// Largest value of each 3x3 window, two pixels apart, over an image with one row and column of padding that never wins:
 /// `[n, c, h, w]` to `[n, c, ceil(h / 2), ceil(w / 2)]`.
@@ -29,6 +30,60 @@ pub fn avg_pool_2(x: &Tensor) -> Result<Tensor> {
 /// Mean of each channel, summed in double precision: `[n, c, h, w]` to `[n, c]`.
 pub fn global_average(x: &Tensor) -> Result<Tensor> {
     if x.device().is_cpu() { x.apply_op1(GlobalAverage) } else { x.mean((2, 3)) }
+}
+
+/// The gradient of `x` from that of `max_pool_3(x)`.
+pub(super) fn max_pool_3_gradient(x: &Tensor, grad: &Tensor) -> Result<Tensor> {
+    x.apply_op2_no_bwd(&grad.contiguous()?, &MaxPool3Gradient)
+}
+
+/// The gradient of a tensor of `shape` from that of its `avg_pool_2`. The odd end has no part in any window.
+pub(super) fn avg_pool_2_gradient(shape: &Shape, grad: &Tensor) -> Result<Tensor> {
+    let (_, _, h, w) = shape.dims4()?;
+    let (rows, columns) = (h / 2, w / 2);
+    cpu::read(&grad.contiguous()?, |grad| {
+        let mut out = vec![0f32; shape.elem_count()];
+        let planes = grad.par_chunks_exact(rows * columns).zip(out.par_chunks_exact_mut(h * w));
+        planes.with_min_len(8).for_each(|(grad, out)| {
+            for (line, pair) in grad.chunks_exact(columns).zip(out.chunks_exact_mut(2 * w)) {
+                for out in pair.chunks_exact_mut(w) {
+                    let windows = out.as_chunks_mut::<2>().0;
+                    windows.iter_mut().zip(line).for_each(|(out, g)| *out = [g * 0.25; 2]);
+                }
+            }
+        });
+        Tensor::from_vec(out, shape, &Device::Cpu)
+    })
+}
+
+/// The gradient of a tensor of `shape` from that of its `global_average`.
+pub(super) fn global_average_gradient(shape: &Shape, grad: &Tensor) -> Result<Tensor> {
+    let (_, _, h, w) = shape.dims4()?;
+    cpu::read(&grad.contiguous()?, |grad| {
+        let spread = |g: &f32| std::iter::repeat_n(g / (h * w) as f32, h * w);
+        Tensor::from_vec(grad.iter().flat_map(spread).collect::<Vec<_>>(), shape, &Device::Cpu)
+    })
+}
+
+/// [`max_pool_3`] as a layer.
+pub struct MaxPool;
+
+impl Module for MaxPool {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        max_pool_3(x)
+    }
+}
+
+impl Layer for MaxPool {
+    fn infer(&self, x: &Maps) -> Result<Maps> {
+        let blocked = (x.span == 1).then(|| x.blocked());
+        let x = blocked.as_ref().unwrap_or(x);
+        let mut out = Maps::stale(x.set, x.channels, x.height.div_ceil(2), x.width.div_ceil(2));
+        let plane = out.block();
+        let blocks = out.values.par_chunks_exact_mut(plane).zip(x.values.par_chunks_exact(x.block()));
+        blocks.for_each(|(out, block)| kernels::max_pool_3(x.set, x.width, block, out));
+        Ok(out)
+    }
 }
 
 struct MaxPool3;
@@ -63,7 +118,7 @@ impl CustomOp1 for MaxPool3 {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        x.apply_op2_no_bwd(&grad.contiguous()?, &MaxPool3Gradient).map(Some)
+        max_pool_3_gradient(x, grad).map(Some)
     }
 }
 
@@ -133,13 +188,7 @@ impl CustomOp1 for AvgPool2 {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let (n, c, rows, columns) = grad.dims4()?;
-        let quarter = (grad * 0.25)?.reshape((n, c, rows, 1, columns, 1))?;
-        let windows = quarter.broadcast_as((n, c, rows, 2, columns, 2))?.contiguous()?;
-        let spread = windows.reshape((n, c, 2 * rows, 2 * columns))?;
-        // The odd end has no part in any window.
-        let (odd_row, odd_column) = (x.dim(2)? - 2 * rows, x.dim(3)? - 2 * columns);
-        spread.pad_with_zeros(2, 0, odd_row)?.pad_with_zeros(3, 0, odd_column).map(Some)
+        avg_pool_2_gradient(x.shape(), grad).map(Some)
     }
 }
 
@@ -159,16 +208,14 @@ impl CustomOp1 for GlobalAverage {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let (n, c, h, w) = x.dims4()?;
-        let share = (grad / (h * w) as f64)?.reshape((n, c, 1, 1))?;
-        share.broadcast_as(x.shape())?.contiguous().map(Some)
+        global_average_gradient(x.shape(), grad).map(Some)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{Device, Var};
+    use candle_core::Var;
     use proptest::prelude::*;
 
     fn flat(x: Tensor) -> Vec<f32> {

@@ -1,18 +1,19 @@
 //! An opened table: what every panel reads. Scores are sorted once here; moving a threshold only looks them up.
 
-use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
 use crate::error::Result;
+use crate::labels;
 use crate::metrics::auroc::Placements;
 use crate::metrics::compare::{Comparison, paired_auroc};
 use crate::metrics::evaluation::{self, Evaluation, Settings};
 use crate::metrics::operating_point::{FittedOn, OperatingPoint, Rule};
 use crate::metrics::precision_recall;
 use crate::metrics::roc::Ranked;
-use crate::predictions::{self, Policy, Predictions};
+use crate::predictions::{Policy, Predictions};
 use crate::run::{Description, RunFolder};
 
 /// Steps to which curves are rounded before they are drawn: more than any terminal has dots.
@@ -21,26 +22,35 @@ const GRID: f64 = 1024.0;
 /// Points of a confidence band.
 const BAND: usize = 48;
 
-/// A table with its evaluation.
-pub struct Analysis {
+/// What is known of a table before its rows are read.
+#[derive(Debug, Clone)]
+pub struct Overview {
     /// What is written above it.
     pub name: String,
+    /// The table.
+    pub predictions: PathBuf,
     /// Where marks, notes and thresholds are kept.
     pub annotations: PathBuf,
     /// What ran, where the table is that of a run.
     pub description: Option<Description>,
-    /// The table.
-    pub predictions: Predictions,
-    /// What becomes of uncertain and unmentioned labels.
-    pub policy: Policy,
-    /// Every number about it.
-    pub evaluation: Evaluation,
-    /// Parallel to `evaluation.labels`.
+    /// `evaluation.json` of a run, as it stands there.
+    pub stored: Option<String>,
+}
+
+/// A table whose rows were read.
+pub struct Analysis {
+    /// What was known before.
+    pub overview: Arc<Overview>,
+    /// The rows.
+    pub predictions: Arc<Predictions>,
+    /// The labels with scores, in the table's order, as in its evaluation.
     pub labels: Vec<LabelData>,
 }
 
 /// The rows of one label that count, sorted.
 pub struct LabelData {
+    /// Its name, as the table spells it.
+    pub name: String,
     /// Where it stands in the table's labels.
     pub column: usize,
     /// The table's row of each of the following.
@@ -57,7 +67,7 @@ pub struct LabelData {
     pub roc: Vec<(f64, f64)>,
     /// (recall, precision), thinned.
     pub precision_recall: Vec<(f64, f64)>,
-    band: OnceCell<Vec<Band>>,
+    band: OnceLock<Vec<Band>>,
 }
 
 /// The interval of the sensitivity beside one point of the ROC curve.
@@ -71,61 +81,82 @@ pub struct Band {
     pub high: f64,
 }
 
-impl Analysis {
-    /// Opens a run folder or a predictions file and evaluates it.
+impl Overview {
+    /// Of a run folder or a predictions file. Nothing large is read.
     pub fn open(path: &Path) -> Result<Self> {
         if path.is_dir() {
             let folder = RunFolder::new(path);
             let description = Description::read(&folder)?;
-            let predictions = predictions::read(&folder.predictions(), None)?;
-            let name = format!("{} on {}", description.model.name, description.dataset.name);
-            return Self::of(name, folder.annotations(), Some(description), predictions);
+            return Ok(Self {
+                name: format!("{} on {}", description.model.name, description.dataset.name),
+                predictions: folder.predictions(),
+                annotations: folder.annotations(),
+                description: Some(description),
+                stored: std::fs::read_to_string(folder.evaluation()).ok(),
+            });
         }
-        let predictions = predictions::read(path, None)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let annotations = path.with_file_name(format!("{name}.annotations.csv"));
-        Self::of(name, annotations, None, predictions)
+        Ok(Self { name, predictions: path.to_owned(), annotations, description: None, stored: None })
     }
 
-    /// Evaluates a table.
-    pub fn of(
-        name: String,
-        annotations: PathBuf,
-        description: Option<Description>,
-        predictions: Predictions,
-    ) -> Result<Self> {
-        let policy = description.as_ref().map_or_else(Policy::default, |d| d.policy);
-        let settings = Settings { policy, ..Settings::default() };
-        let evaluation = evaluation::evaluate(&predictions, None, &settings)?;
-        let clusters = predictions.clusters();
-        let scored: Vec<usize> =
-            (0..predictions.labels.len()).filter(|&i| predictions.labels[i].scores.is_some()).collect();
-        let labels = scored
+    /// What becomes of uncertain and unmentioned labels.
+    pub fn policy(&self) -> Policy {
+        self.description.as_ref().map_or_else(Policy::default, |d| d.policy)
+    }
+
+    /// The evaluation that stands in the run; `None` where there is none, or none that this version understands.
+    pub fn evaluation(&self) -> Option<Evaluation> {
+        serde_json::from_str(self.stored.as_deref()?).ok()
+    }
+}
+
+impl Analysis {
+    /// Sorts every label of a table. Errors when no label has scores.
+    pub fn new(overview: Arc<Overview>, predictions: Predictions) -> Result<Self> {
+        let (policy, clusters) = (overview.policy(), predictions.clusters());
+        let labels = evaluation::scored(&predictions)?
             .par_iter()
             .map(|&column| LabelData::new(&predictions, column, policy, clusters.as_deref()))
             .collect::<Result<_>>()?;
-        Ok(Self { name, annotations, description, predictions, policy, evaluation, labels })
+        Ok(Self { overview, predictions: Arc::new(predictions), labels })
+    }
+
+    /// Computes what takes longer than a frame may, before it is asked for.
+    pub fn prepare(&self) {
+        self.labels.par_iter().for_each(|label| {
+            label.band();
+        });
+    }
+
+    /// Every number about the table, computed anew.
+    pub fn evaluate(&self) -> Result<Evaluation> {
+        let settings = Settings { policy: self.overview.policy(), ..Settings::default() };
+        evaluation::evaluate(&self.predictions, None, &settings)
     }
 
     /// Name of label `i`.
     pub fn label(&self, i: usize) -> &str {
-        &self.evaluation.labels[i].label
+        &self.labels[i].name
     }
 
-    /// The difference of the AUROCs of label `i` (ours less the other's), where both tables hold the same images.
-    pub fn difference(&self, other: &Self, i: usize) -> Option<Comparison> {
-        let theirs = &other.labels[other.find(self.label(i))?];
-        let ours = &self.labels[i];
-        if self.predictions.images != other.predictions.images || ours.rows != theirs.rows || ours.y != theirs.y {
-            return None;
-        }
-        let placements = |l: &LabelData| Placements::new(l.ranked.as_ref()?, l.patients.as_deref());
-        Some(paired_auroc(&placements(ours)?, &placements(theirs)?))
+    /// For each label the difference of the AUROCs (ours less the other's), where both tables hold the same images.
+    pub fn differences(&self, other: &Self) -> Vec<Option<Comparison>> {
+        let same = self.predictions.images == other.predictions.images;
+        let difference = |ours: &LabelData| {
+            let theirs = &other.labels[other.find(&ours.name).filter(|_| same)?];
+            if ours.rows != theirs.rows || ours.y != theirs.y {
+                return None;
+            }
+            let placements = |l: &LabelData| Placements::new(l.ranked.as_ref()?, l.patients.as_deref());
+            Some(paired_auroc(&placements(ours)?, &placements(theirs)?))
+        };
+        self.labels.par_iter().map(difference).collect()
     }
 
-    /// The label of this table that is called `name`.
+    /// The label of this table that means the finding `name`.
     pub fn find(&self, name: &str) -> Option<usize> {
-        self.evaluation.labels.iter().position(|l| crate::labels::same(&l.label, name))
+        self.labels.iter().position(|l| labels::same(&l.name, name))
     }
 }
 
@@ -142,7 +173,8 @@ impl LabelData {
             roc = thinned(ranked.roc_points().iter().map(|p| (p.fpr, p.tpr)));
             curve = thinned(precision_recall::curve(ranked).iter().map(|p| (p.recall, p.precision)));
         }
-        Ok(Self { column, rows, y, p, patients, ranked, roc, precision_recall: curve, band: OnceCell::new() })
+        let (name, band) = (label.name.clone(), OnceLock::new());
+        Ok(Self { name, column, rows, y, p, patients, ranked, roc, precision_recall: curve, band })
     }
 
     /// Sorted scores with both classes; without, there is no threshold to speak of.

@@ -1,83 +1,41 @@
 //! The program's state, what keys do to it, and how it is drawn. Nothing here knows of a real terminal, so that tests
 //! drive it by key strings.
 
-use std::path::PathBuf;
+mod draw;
+mod typing;
+
+use std::path::Path;
 use std::sync::Arc;
 
-use ratatui::Frame;
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
-use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::text::{Line, Span};
-use ratatui::widgets::{Paragraph, Wrap};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::Rect;
 
-use crate::data::Sample;
 use crate::error::{Error, Result};
-use crate::metrics::compare::Comparison;
-use crate::metrics::operating_point::Rule;
-use crate::tui::analysis::Analysis;
-use crate::tui::annotations::{Annotations, Kind};
-use crate::tui::image::{Graphics, Raster};
-use crate::tui::jobs::{Jobs, News};
+use crate::predictions::{self, Predictions};
+use crate::run::RunFolder;
+use crate::tui::analysis::{Analysis, Overview};
+use crate::tui::jobs::News;
 use crate::tui::keymap::{self, Action, Screen};
 use crate::tui::live::Begun;
 use crate::tui::screens::curves::{Curve, CurveScreen};
 use crate::tui::screens::distribution;
-use crate::tui::screens::home::{HomeScreen, Opened};
+use crate::tui::screens::home::HomeScreen;
 use crate::tui::screens::picture::PictureScreen;
 use crate::tui::screens::reliability::ReliabilityScreen;
 use crate::tui::screens::run::RunScreen;
 use crate::tui::screens::table::TableScreen;
 use crate::tui::screens::threshold::ThresholdScreen;
 use crate::tui::screens::triage::Triage;
-use crate::tui::sources::{self, Samples};
+use crate::tui::shared::Shared;
 use crate::tui::theme::Theme;
-use crate::tui::viewer::Explainer;
-use crate::tui::widgets::popup::{self, Ask, Prompt};
+use crate::tui::watch::Watch;
+use crate::tui::widgets::popup::{Ask, Prompt};
 
 /// The smallest terminal that everything fits into.
 pub const SMALLEST: (u16, u16) = (80, 24);
 
-/// What the panels share.
-pub struct Shared {
-    /// How everything looks.
-    pub theme: Theme,
-    /// How pictures are drawn.
-    pub graphics: Graphics,
-    /// Work on other threads.
-    pub jobs: Jobs,
-    /// The opened table.
-    pub analysis: Option<Analysis>,
-    /// Another one, to compare with.
-    pub pinned: Option<Analysis>,
-    /// AUROC of each label less that of the pinned table.
-    pub differences: Vec<Option<Comparison>>,
-    /// The chosen label.
-    pub label: usize,
-    /// A threshold for each label.
-    pub thresholds: Vec<f64>,
-    /// Where each comes from.
-    pub sources: Vec<String>,
-    /// Marks, notes and thresholds that are kept.
-    pub annotations: Annotations,
-    /// The picture of this frame, for protocols that print beside it.
-    pub picture: Option<(Arc<Raster>, Rect)>,
-    /// The folder of the pictures, where the cards do not say.
-    pub images: Option<PathBuf>,
-    /// The model that was chosen to look at pictures.
-    pub chosen_model: Option<Explainer>,
-    run_model: Option<Explainer>,
-    sources_of_pictures: Pictures,
-    message: Option<String>,
-    prompt: Option<Prompt>,
-}
-
-/// Where the pictures of the opened table are.
-enum Pictures {
-    NotAsked,
-    Asked,
-    Found(Samples),
-    Missing(Error),
-}
+/// What is said to a person who wants a second run.
+const BUSY: &str = "a run of this process is going on: stop it first (S on panel 8)";
 
 /// Something that only the event loop can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,139 +75,6 @@ pub struct App {
     picture: PictureScreen,
 }
 
-impl Shared {
-    fn new(theme: Theme) -> Self {
-        Self {
-            theme,
-            graphics: Graphics::default(),
-            jobs: Jobs::default(),
-            analysis: None,
-            pinned: None,
-            differences: Vec::new(),
-            label: 0,
-            thresholds: Vec::new(),
-            sources: Vec::new(),
-            annotations: Annotations::default(),
-            picture: None,
-            images: None,
-            chosen_model: None,
-            run_model: None,
-            sources_of_pictures: Pictures::NotAsked,
-            message: None,
-            prompt: None,
-        }
-    }
-
-    /// Shows a remark until the next key.
-    pub fn say(&mut self, text: impl Into<String>) {
-        self.message = Some(text.into());
-    }
-
-    /// Asks for a line of text.
-    pub fn ask(&mut self, prompt: Prompt) {
-        self.prompt = Some(prompt);
-    }
-
-    /// Carries an action out that moves between labels.
-    pub fn move_label(&mut self, action: Action) {
-        match action {
-            Action::Up => self.label = self.label.saturating_sub(1),
-            Action::Down => self.label = (self.label + 1).min(self.thresholds.len().saturating_sub(1)),
-            _ => {}
-        }
-    }
-
-    /// Carries an action out that moves the threshold (by `step` of the scores' range) or between labels.
-    pub fn act_on_threshold(&mut self, action: Action, step: f64) {
-        let Some(label) = self.analysis.as_ref().and_then(|a| a.labels.get(self.label)) else { return };
-        let now = self.thresholds[self.label];
-        let (low, high) = label.range();
-        let by = (high - low) * step;
-        let cuts = label.ranked.as_ref().map_or(&[][..], |r| r.cuts());
-        let to = match action {
-            // On the grid of the step, so that going there and back ends where it began.
-            Action::Left => Some((((now - low) / by - 1.0).round() * by + low).max(low)),
-            Action::Right => Some((((now - low) / by + 1.0).round() * by + low).min(high)),
-            Action::ScoreBelow => cuts.get(cuts.partition_point(|c| c.threshold >= now)).map(|c| c.threshold),
-            Action::ScoreAbove => cuts.partition_point(|c| c.threshold > now).checked_sub(1).map(|i| cuts[i].threshold),
-            _ => return self.move_label(action),
-        };
-        if let Some(to) = to {
-            self.set_threshold(to, "by hand");
-        }
-    }
-
-    /// Sets the chosen label's threshold.
-    pub fn set_threshold(&mut self, threshold: f64, source: &str) {
-        self.thresholds[self.label] = threshold;
-        self.sources[self.label] = source.to_owned();
-    }
-
-    /// Sets the threshold that `rule` chooses.
-    pub fn fit(&mut self, rule: Rule) {
-        let Some(label) = self.analysis.as_ref().and_then(|a| a.labels.get(self.label)) else { return };
-        let name = match rule.target() {
-            Some(target) => format!("{} {target}", rule.name()),
-            None => rule.name().to_owned(),
-        };
-        match label.fit(rule) {
-            Some(threshold) => self.set_threshold(threshold, &name),
-            None => self.say(format!("no threshold of this label reaches {name}")),
-        }
-    }
-
-    /// Keeps the chosen label's threshold.
-    pub fn save_threshold(&mut self) {
-        let Some(analysis) = &self.analysis else { return };
-        let (name, threshold) = (analysis.label(self.label).to_owned(), self.thresholds[self.label]);
-        match self.annotations.set_threshold(&name, threshold, &self.sources[self.label]) {
-            Ok(()) => self.say(format!("threshold {threshold:.5} of {name} kept in annotations.csv")),
-            Err(e) => self.say(e.to_string()),
-        }
-    }
-
-    /// The picture of an image of the opened table; `None` while it is looked for. The first call starts that.
-    pub fn sample(&mut self, image: &str) -> Result<Option<Sample>> {
-        match &self.sources_of_pictures {
-            Pictures::Found(samples) => match samples.get(image) {
-                Some(sample) => Ok(Some(sample.clone())),
-                None => {
-                    Err(Error::new("its picture is not known").mend("give the folder of the pictures with --images"))
-                }
-            },
-            Pictures::Missing(e) => Err(e.clone()),
-            Pictures::Asked => Ok(None),
-            Pictures::NotAsked => {
-                let description = self.analysis.as_ref().and_then(|a| a.description.clone());
-                let images = self.images.clone();
-                self.jobs.start(move || News::Samples(sources::find(description.as_ref(), images.as_deref())));
-                self.sources_of_pictures = Pictures::Asked;
-                Ok(None)
-            }
-        }
-    }
-
-    /// The same, if it is known already.
-    pub fn known_sample(&self, image: &str) -> Option<Sample> {
-        match &self.sources_of_pictures {
-            Pictures::Found(samples) => samples.get(image).cloned(),
-            _ => None,
-        }
-    }
-
-    /// The model that made the opened run.
-    pub fn explainer(&self) -> Option<Explainer> {
-        self.run_model.clone()
-    }
-
-    fn compare(&mut self) {
-        self.differences = match (&self.analysis, &self.pinned) {
-            (Some(a), Some(b)) => (0..a.labels.len()).map(|i| a.difference(b, i)).collect(),
-            _ => Vec::new(),
-        };
-    }
-}
-
 impl App {
     /// The program with nothing opened.
     pub fn new(theme: Theme) -> Self {
@@ -273,11 +98,52 @@ impl App {
         }
     }
 
-    /// Opens a run folder or predictions file; it is read while the first frames are drawn.
-    pub fn open(&mut self, path: PathBuf) {
-        self.failed = None;
+    /// Opens a run folder or predictions file. The numbers that stand in a run are there at once; its rows are read and
+    /// its numbers computed anew while the first frames are drawn. A run that is not finished is watched.
+    pub fn open(&mut self, path: &Path) {
+        let folder = RunFolder::new(path);
+        if folder.journal().exists() {
+            if self.run.running() && self.run.folder().as_deref() != Some(path) {
+                return self.shared.say(BUSY);
+            }
+            self.screen = Screen::Run;
+            if self.run.running() {
+                return;
+            }
+            let images = self.shared.images.clone();
+            return self
+                .shared
+                .jobs
+                .start(move |_| News::Attached(Watch::attach(folder, images.as_deref()).map(Box::new)));
+        }
         self.screen = Screen::Table;
-        self.shared.jobs.start(move || News::Opened(Analysis::open(&path).map(Box::new)));
+        match Overview::open(path) {
+            Ok(overview) => {
+                let file = overview.predictions.clone();
+                self.show(overview, move || predictions::read(&file, None));
+            }
+            Err(e) if self.shared.overview.is_none() => self.failed = Some(e),
+            Err(e) => self.shared.say(e.to_string()),
+        }
+    }
+
+    /// Shows a table whose rows `read` gives.
+    pub fn show(&mut self, overview: Overview, read: impl FnOnce() -> Result<Predictions> + Send + 'static) {
+        let overview = Arc::new(overview);
+        self.failed = None;
+        self.shared.turn_to(overview.clone());
+        self.triage.forget();
+        self.shared.jobs.start(move |outbox| {
+            match read().and_then(|rows| Analysis::new(overview.clone(), rows)).map(Arc::new) {
+                Ok(analysis) => {
+                    outbox.post(News::Read(overview.clone(), Ok(analysis.clone())));
+                    analysis.prepare();
+                    let evaluation = analysis.evaluate().map(Box::new);
+                    News::Evaluated(overview, evaluation)
+                }
+                Err(e) => News::Read(overview, Err(e)),
+            }
+        });
     }
 
     /// Does the inference of a run that was begun, and watches it.
@@ -294,37 +160,6 @@ impl App {
     /// What is to be done from time to time.
     pub fn tick(&mut self) {
         self.run.tick(&mut self.shared);
-    }
-
-    /// Shows a table.
-    pub fn show(&mut self, analysis: Analysis) {
-        let shared = &mut self.shared;
-        let kept = Annotations::read(&analysis.annotations);
-        shared.annotations = kept.unwrap_or_else(|e| {
-            shared.message = Some(e.to_string());
-            Annotations::default()
-        });
-        shared.label = 0;
-        (shared.thresholds, shared.sources) = (0..analysis.labels.len())
-            .map(|i| {
-                let name = analysis.label(i);
-                let rows = shared.annotations.rows().iter();
-                let kept = rows.filter(|a| a.kind == Kind::Threshold && a.label == name).find_map(|a| a.value);
-                match kept {
-                    Some(kept) => (kept, "kept".to_owned()),
-                    None => match analysis.labels[i].fit(Rule::Youden) {
-                        Some(threshold) => (threshold, Rule::Youden.name().to_owned()),
-                        None => (0.5, String::new()),
-                    },
-                }
-            })
-            .unzip();
-        shared.run_model = analysis.description.as_ref().map(sources::explainer);
-        shared.analysis = Some(analysis);
-        shared.sources_of_pictures = Pictures::NotAsked;
-        shared.compare();
-        self.triage.forget();
-        self.reliability.forget();
     }
 
     /// Waits until no work is going on; for tests.
@@ -346,15 +181,24 @@ impl App {
 
     fn hear(&mut self, news: News) {
         match news {
-            News::Opened(Ok(analysis)) => self.show(*analysis),
-            News::Opened(Err(e)) if self.shared.analysis.is_none() => self.failed = Some(e),
+            News::Read(of, result) if self.shared.is_open(&of) => match result {
+                Ok(analysis) => self.shared.take(analysis),
+                Err(e) => self.failed = Some(e),
+            },
+            News::Evaluated(of, result) if self.shared.is_open(&of) => match result {
+                Ok(evaluation) => self.shared.take_evaluation(*evaluation),
+                Err(e) => self.failed = Some(e),
+            },
+            News::Samples(of, found) if self.shared.is_open(&of) => self.shared.take_pictures(found),
+            News::Read(..) | News::Evaluated(..) | News::Samples(..) => {}
             News::Pinned(Ok(analysis)) => {
-                self.shared.say(format!("B: {}", analysis.name));
-                self.shared.pinned = Some(*analysis);
-                self.shared.compare();
+                self.shared.say(format!("B: {}", analysis.overview.name));
+                self.shared.pin(Some(analysis));
             }
-            News::Samples(Ok(samples)) => self.shared.sources_of_pictures = Pictures::Found(samples),
-            News::Samples(Err(e)) => self.shared.sources_of_pictures = Pictures::Missing(e),
+            News::Compared(of, differences) => self.shared.take_differences(&of, differences),
+            News::BrokenDown(of, attribute, found) => self.table.subgroups.hear(&of, attribute, found),
+            News::Attached(Ok(watch)) => self.run.attach(*watch),
+            News::Calibrated(question, answer) => self.reliability.hear(&question, answer),
             News::Looked(look) => {
                 if let Some(look) = self.triage.viewer.hear(look) {
                     drop(self.picture.viewer.hear(look));
@@ -364,12 +208,12 @@ impl App {
             News::Watched(watch, fault) => {
                 let folder = watch.folder.path().to_owned();
                 if self.run.hear(watch, fault, &mut self.shared) {
-                    self.open(folder);
+                    self.open(&folder);
                 }
             }
             News::Begun(Ok(begun)) => self.start(*begun),
             News::Ended(result) => self.end(result),
-            News::Begun(Err(e)) | News::Opened(Err(e)) | News::Pinned(Err(e)) => self.shared.say(e.to_string()),
+            News::Begun(Err(e)) | News::Pinned(Err(e)) | News::Attached(Err(e)) => self.shared.say(e.to_string()),
         }
     }
 
@@ -384,7 +228,7 @@ impl App {
             self.wish = Some(Wish::Quit);
         } else if let (true, Some(folder)) = (finished, self.run.folder()) {
             let shown = self.screen;
-            self.open(folder);
+            self.open(&folder);
             // A person who looks at something else is not taken away from it.
             self.screen = if shown == Screen::Run { Screen::Table } else { shown };
         }
@@ -417,12 +261,20 @@ impl App {
 
     /// A click, a drag or the wheel.
     pub fn mouse(&mut self, event: MouseEvent) {
+        // A box lies over what was clicked on.
+        if self.shared.prompt.is_some() || !matches!(self.popup, Popup::None) {
+            return;
+        }
         let (column, row) = (event.column, event.row);
         match event.kind {
             MouseEventKind::Down(MouseButton::Left) | MouseEventKind::Drag(MouseButton::Left) => {
                 let tab = self.tabs.iter().find(|(area, _)| area.contains((column, row).into()));
                 if let Some(&(_, screen)) = tab {
                     self.act(Action::Go(screen));
+                } else if let Some(&(_, i)) =
+                    self.shared.zones.iter().find(|(area, _)| area.contains((column, row).into()))
+                {
+                    self.pick(i);
                 } else if self.screen == Screen::Threshold {
                     self.threshold.click(column, row, &mut self.shared);
                 }
@@ -430,6 +282,15 @@ impl App {
             MouseEventKind::ScrollDown => self.act(Action::Down),
             MouseEventKind::ScrollUp => self.act(Action::Up),
             _ => {}
+        }
+    }
+
+    /// Chooses what was clicked on.
+    fn pick(&mut self, i: usize) {
+        match self.screen {
+            Screen::Triage => self.triage.pick(i),
+            Screen::Home => self.home.pick(i),
+            _ => self.shared.label = i,
         }
     }
 
@@ -452,10 +313,7 @@ impl App {
             Action::Go(screen) => self.screen = screen,
             Action::NextScreen => self.turn(1),
             Action::PreviousScreen => self.turn(Screen::ALL.len() - 1),
-            Action::Pin if self.shared.pinned.is_some() => {
-                self.shared.pinned = None;
-                self.shared.compare();
-            }
+            Action::Pin if self.shared.pinned.is_some() => self.shared.pin(None),
             Action::Pin => {
                 self.shared.ask(Prompt::new(Ask::Pin, "run folder or predictions file to compare with", ""));
             }
@@ -480,229 +338,12 @@ impl App {
             Screen::Triage => self.triage.act(action, shared),
             Screen::Picture => self.picture.act(action, shared),
             Screen::Run => self.run.act(action, shared),
-            Screen::Home => match self.home.act(action, shared) {
-                Some(Opened::Run(path)) => self.open(path),
-                Some(Opened::Watch(watch)) => {
-                    self.run.attach(*watch);
-                    self.screen = Screen::Run;
+            Screen::Home if action == Action::Start && self.run.running() => shared.say(BUSY),
+            Screen::Home => {
+                if let Some(path) = self.home.act(action, shared) {
+                    self.open(&path);
                 }
-                None => {}
-            },
-        }
-    }
-
-    fn type_into(&mut self, mut prompt: Prompt, key: KeyEvent) {
-        match key.code {
-            KeyCode::Esc => return,
-            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return,
-            KeyCode::Enter => return self.answer(prompt.ask, &prompt.text),
-            KeyCode::Backspace => drop(prompt.text.pop()),
-            KeyCode::Char('u') if key.modifiers.contains(KeyModifiers::CONTROL) => prompt.text.clear(),
-            KeyCode::Char(c) if !key.modifiers.contains(KeyModifiers::CONTROL) => prompt.text.push(c),
-            _ => {}
-        }
-        self.shared.prompt = Some(prompt);
-    }
-
-    fn answer(&mut self, ask: Ask, text: &str) {
-        match ask {
-            Ask::Sensitivity | Ask::Specificity | Ask::Prevalence => {
-                self.threshold.answer(ask, text, &mut self.shared);
             }
-            Ask::Search | Ask::Condition | Ask::Note => self.triage.answer(ask, text, &mut self.shared),
-            Ask::File if !text.is_empty() => self.picture.answer(text),
-            Ask::Model | Ask::Data | Ask::Split | Ask::Images => self.home.answer(ask, text, &mut self.shared),
-            Ask::Pin if text.is_empty() => {}
-            Ask::Pin => {
-                let path = PathBuf::from(text);
-                self.shared.jobs.start(move || News::Pinned(Analysis::open(&path).map(Box::new)));
-            }
-            Ask::File => {}
-        }
-    }
-
-    /// The commands whose words hold the letters typed so far.
-    fn commands(&self, text: &str) -> Vec<&'static keymap::Binding> {
-        let wanted = text.to_lowercase();
-        keymap::on(self.screen).filter(|b| b.says.to_lowercase().contains(&wanted)).collect()
-    }
-
-    fn palette(&mut self, mut text: String, chosen: usize, key: KeyEvent) {
-        let found = self.commands(&text);
-        let chosen = match key.code {
-            KeyCode::Esc => return,
-            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return,
-            KeyCode::Enter => {
-                if let Some(binding) = found.get(chosen) {
-                    self.act(binding.action);
-                }
-                return;
-            }
-            KeyCode::Down => (chosen + 1).min(found.len().saturating_sub(1)),
-            KeyCode::Up => chosen.saturating_sub(1),
-            KeyCode::Backspace => {
-                text.pop();
-                0
-            }
-            KeyCode::Char(c) => {
-                text.push(c);
-                0
-            }
-            _ => chosen,
-        };
-        self.popup = Popup::Palette(text, chosen);
-    }
-
-    /// Draws everything.
-    pub fn draw(&mut self, frame: &mut Frame) {
-        self.shared.picture = None;
-        let area = frame.area();
-        if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
-            return self.draw_too_small(frame, area);
-        }
-        let [tabs, title, body, bar] =
-            Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Min(1), Constraint::Length(1)])
-                .areas(area);
-        self.draw_tabs(frame, tabs);
-        self.draw_title(frame, title);
-        self.draw_screen(frame, body);
-        self.draw_bar(frame, bar);
-        self.draw_popup(frame, body);
-    }
-
-    fn draw_too_small(&self, frame: &mut Frame, area: Rect) {
-        let missing = |has: u16, needs: u16, what: &str| match needs.saturating_sub(has) {
-            0 => None,
-            n => Some(format!("{n} {what}")),
-        };
-        let missing = [missing(area.width, SMALLEST.0, "columns"), missing(area.height, SMALLEST.1, "rows")];
-        let missing = missing.into_iter().flatten().collect::<Vec<_>>().join(" and ");
-        let text = format!("roentgen needs {}x{} cells; {missing} are missing here", SMALLEST.0, SMALLEST.1);
-        frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), area);
-    }
-
-    fn draw_tabs(&mut self, frame: &mut Frame, area: Rect) {
-        let theme = &self.shared.theme;
-        self.tabs.clear();
-        let mut x = area.x;
-        for (i, screen) in Screen::ALL.into_iter().enumerate() {
-            let name = if area.width < 100 { screen.short() } else { screen.name() };
-            let text = format!(" {} {name}", (i + 1) % 10);
-            let style = if screen == self.screen { theme.selected() } else { theme.dim() };
-            let width = text.chars().count() as u16;
-            let place = Rect::new(x, area.y, width.min(area.right().saturating_sub(x)), 1);
-            frame.buffer_mut().set_stringn(x, area.y, text, usize::from(place.width), style);
-            self.tabs.push((place, screen));
-            x = (x + width).min(area.right());
-        }
-    }
-
-    fn draw_title(&self, frame: &mut Frame, area: Rect) {
-        let shared = &self.shared;
-        let text = match &shared.analysis {
-            Some(a) => {
-                let images = a.predictions.len();
-                let patients = a.evaluation.n_patients.map(|n| format!(" of {n} patients")).unwrap_or_default();
-                let label = a.evaluation.labels.get(shared.label).map_or("", |l| l.label.as_str());
-                format!(" {}: {images} images{patients} | {label}", a.name)
-            }
-            None => " roentgen: a research tool, not a medical device".to_owned(),
-        };
-        frame.buffer_mut().set_stringn(area.x, area.y, text, usize::from(area.width), shared.theme.bold());
-    }
-
-    fn draw_screen(&mut self, frame: &mut Frame, area: Rect) {
-        let shared = &mut self.shared;
-        match self.screen {
-            Screen::Picture => return self.picture.draw(frame, area, shared),
-            Screen::Run => return self.run.draw(frame, area, shared),
-            Screen::Home => return self.home.draw(frame, area, shared),
-            _ => {}
-        }
-        if shared.analysis.is_none() {
-            let text = match &self.failed {
-                Some(e) => format!("error: {e}"),
-                None if shared.jobs.busy() => "reading the table ...".to_owned(),
-                None => "no run is open: choose one on panel 9".to_owned(),
-            };
-            return frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), area);
-        }
-        match self.screen {
-            Screen::Table => self.table.draw(frame, area, shared),
-            Screen::Roc => self.roc.draw(frame, area, shared),
-            Screen::PrecisionRecall => self.precision_recall.draw(frame, area, shared),
-            Screen::Threshold => self.threshold.draw(frame, area, shared),
-            Screen::Reliability => self.reliability.draw(frame, area, shared),
-            Screen::Distribution => distribution::draw(frame, area, shared),
-            Screen::Triage => self.triage.draw(frame, area, shared),
-            Screen::Picture | Screen::Run | Screen::Home => {}
-        }
-    }
-
-    /// The main keys of the panel, or what was just said.
-    fn draw_bar(&self, frame: &mut Frame, area: Rect) {
-        let theme = &self.shared.theme;
-        if let Some(message) = &self.shared.message {
-            return frame.render_widget(Line::raw(message.as_str()), area);
-        }
-        let (own, common): (Vec<_>, Vec<_>) =
-            keymap::on(self.screen).filter(|b| b.bar).partition(|b| b.scope != keymap::Scope::Everywhere);
-        let width = |b: &keymap::Binding| b.keys[0].chars().count() + b.says.chars().count() + 3;
-        let mut room = usize::from(area.width).saturating_sub(common.iter().copied().map(width).sum());
-        let fitting = own.into_iter().take_while(|b| {
-            let fits = width(b) <= room;
-            room = room.saturating_sub(width(b));
-            fits
-        });
-        let mut spans = Vec::new();
-        for binding in fitting.chain(common) {
-            spans.push(Span::styled(format!(" {}", binding.keys[0]), theme.key()));
-            spans.push(Span::raw(format!(" {} ", binding.says)));
-        }
-        frame.render_widget(Line::from(spans), area);
-    }
-
-    fn draw_popup(&mut self, frame: &mut Frame, area: Rect) {
-        let theme = self.shared.theme;
-        let buffer = frame.buffer_mut();
-        if let Some(prompt) = &self.shared.prompt {
-            prompt.draw(area, buffer, &theme);
-        }
-        let lines: Vec<Line> = match &self.popup {
-            Popup::None => Vec::new(),
-            Popup::Help(_) => keymap::on(self.screen)
-                .map(|b| {
-                    let keys = b.keys.join(" ");
-                    Line::from(vec![Span::styled(format!(" {keys:<14}"), theme.key()), Span::raw(b.says)])
-                })
-                .collect(),
-            Popup::Palette(text, chosen) => {
-                let prompt = Line::raw(format!(" {text}{}", theme.sign("▏", "_")));
-                let rows = usize::from(area.height).saturating_sub(4);
-                let first = (chosen + 1).saturating_sub(rows);
-                let command = |(i, b): (usize, &&keymap::Binding)| {
-                    let line = format!(" {:<46} {:<14}", b.says, b.keys.join(" "));
-                    if i == *chosen { Line::styled(line, theme.selected()) } else { Line::raw(line) }
-                };
-                let found = self.commands(text);
-                std::iter::once(prompt).chain(found.iter().enumerate().map(command).skip(first).take(rows)).collect()
-            }
-        };
-        match &mut self.popup {
-            Popup::None => {}
-            Popup::Help(first) => {
-                let rows = usize::from(area.height).saturating_sub(2);
-                *first = (*first).min(lines.len().saturating_sub(rows));
-                let more = if lines.len() > rows { "; Down for more" } else { "" };
-                let title = format!("keys on {}{more}", self.screen.name());
-                let shown = lines.into_iter().skip(*first).take(rows).collect();
-                popup::draw(&title, shown, 64, area, buffer, &theme);
-            }
-            Popup::Palette(..) => popup::draw("commands", lines, 64, area, buffer, &theme),
-        }
-        // A picture over a box would hide it.
-        if self.shared.prompt.is_some() || !matches!(self.popup, Popup::None) {
-            self.shared.picture = None;
         }
     }
 }

@@ -1,7 +1,8 @@
 //! From a decoded picture to what is put on the screen: zoom, window and level, and a map over it.
 
 use crate::cards::model::Filter;
-use crate::explain::gradcam::Map;
+use crate::explain::colours;
+use crate::explain::map::Placed;
 use crate::imaging::decode::{Picture, Pixels};
 use crate::imaging::resize::{Region, resample};
 use crate::tui::image::Raster;
@@ -14,31 +15,6 @@ const LEVELS: [f32; 5] = [0.5, 0.35, 0.2, 0.65, 0.8];
 
 /// How much of a map's colour hides the picture where the map is highest.
 const OPACITIES: [f32; 4] = [0.5, 0.75, 1.0, 0.25];
-
-/// Colours at even steps from low to high.
-const VIRIDIS: [[u8; 3]; 10] = [
-    [68, 1, 84],
-    [72, 40, 120],
-    [62, 74, 137],
-    [49, 104, 142],
-    [38, 130, 142],
-    [31, 158, 137],
-    [53, 183, 121],
-    [109, 205, 89],
-    [180, 222, 44],
-    [253, 231, 37],
-];
-const TURBO: [[u8; 3]; 9] = [
-    [48, 18, 59],
-    [70, 107, 227],
-    [40, 187, 236],
-    [49, 242, 153],
-    [162, 252, 60],
-    [237, 208, 58],
-    [251, 128, 34],
-    [210, 49, 5],
-    [122, 4, 3],
-];
 
 /// How a picture is looked at. The numbers choose among the steps that the keys go through.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,15 +35,6 @@ pub struct View {
     pub turbo: bool,
     /// Picture and map beside each other.
     pub side: bool,
-}
-
-/// A map and the part of the picture that it is of.
-#[derive(Clone, Copy)]
-pub struct Placed<'a> {
-    /// The map.
-    pub map: &'a Map,
-    /// In pixels of the picture.
-    pub region: Region,
 }
 
 impl View {
@@ -104,7 +71,7 @@ impl View {
         let (across, down) = (across as usize, down as usize);
         let pixels = self.pixels(picture, region, (across, down));
         let (dx, dy) = (left + (width - across) / 2, (raster.height - down) / 2);
-        let highest = placed.map_or(0.0, |p| p.map.values.iter().copied().fold(0.0, f32::max));
+        let highest = placed.map_or(0.0, |p| p.map.highest());
         for y in 0..down {
             for x in 0..across {
                 let mut rgb = pixels[y * across + x];
@@ -147,44 +114,15 @@ impl View {
 
     /// `rgb` under the map's colour of `value`, 0 to 1; the map is clearer where it is lower.
     fn blend(&self, rgb: [u8; 3], value: f32) -> [u8; 3] {
-        let colour = if self.turbo { between(&TURBO, value) } else { between(&VIRIDIS, value) };
-        let share = OPACITIES[self.opacity % OPACITIES.len()] * value.sqrt();
-        std::array::from_fn(|i| (f32::from(rgb[i]) * (1.0 - share) + f32::from(colour[i]) * share).round() as u8)
-    }
-}
-
-fn between(colours: &[[u8; 3]], value: f32) -> [u8; 3] {
-    let at = value.clamp(0.0, 1.0) * (colours.len() - 1) as f32;
-    let (i, share) = ((at as usize).min(colours.len() - 2), at - (at as usize).min(colours.len() - 2) as f32);
-    std::array::from_fn(|c| {
-        (f32::from(colours[i][c]) * (1.0 - share) + f32::from(colours[i + 1][c]) * share).round() as u8
-    })
-}
-
-impl Placed<'_> {
-    /// The map at a place of the picture, straight lines between the middles of its cells; `None` where the network did
-    /// not look.
-    fn at(&self, x: f32, y: f32) -> Option<f32> {
-        let Region { left, top, right, bottom } = self.region;
-        if x < left || x >= right || y < top || y >= bottom {
-            return None;
-        }
-        let along = |v: f32, low: f32, high: f32, cells: usize| {
-            let at = ((v - low) / (high - low) * cells as f32 - 0.5).clamp(0.0, (cells - 1) as f32);
-            let cell = (at as usize).min(cells.saturating_sub(2));
-            (cell, (cell + 1).min(cells - 1), at - cell as f32)
-        };
-        let (x0, x1, sx) = along(x, left, right, self.map.width);
-        let (y0, y1, sy) = along(y, top, bottom, self.map.height);
-        let value = |x: usize, y: usize| self.map.values[y * self.map.width + x];
-        let row = |y: usize| value(x0, y) * (1.0 - sx) + value(x1, y) * sx;
-        Some(row(y0) * (1.0 - sy) + row(y1) * sy)
+        let colour = if self.turbo { colours::turbo(value) } else { colours::viridis(value) };
+        colours::blend(rgb, colour, OPACITIES[self.opacity % OPACITIES.len()] * value.sqrt())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explain::map::Map;
 
     fn picture() -> Picture {
         let pixels = Pixels::Gray((0..16u8).map(|i| i * 16).collect());
@@ -210,10 +148,13 @@ mod tests {
         let view = View { map: true, opacity: 2, ..View::default() };
         let shown = view.compose(&picture(), Some(placed), (4, 4));
         assert_eq!(shown.rgb[..3], [0; 3]);
-        assert_eq!(shown.rgb[45..48], VIRIDIS[9]);
+        assert_eq!(shown.rgb[45..48], colours::viridis(1.0));
         let off = View { map: false, ..view }.compose(&picture(), Some(placed), (4, 4));
         assert_eq!(off.rgb[45..48], [240; 3]);
         let side = View { side: true, ..view }.compose(&picture(), Some(placed), (8, 4));
-        assert_eq!((side.rgb[9..12].to_vec(), side.rgb[3 * 31..3 * 32].to_vec()), (vec![48; 3], VIRIDIS[9].to_vec()));
+        assert_eq!(
+            (side.rgb[9..12].to_vec(), side.rgb[3 * 31..3 * 32].to_vec()),
+            (vec![48; 3], colours::viridis(1.0).to_vec())
+        );
     }
 }

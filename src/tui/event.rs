@@ -15,14 +15,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::error::{Error, Result};
 use crate::tui::app::{App, Wish};
-use crate::tui::image::{self, Choice, Pictures};
+use crate::tui::image::{self, Choice, Pictures, Protocol};
+use crate::tui::jobs::Jobs;
 use crate::tui::terminal::{Guard, Screen, fault, screen};
 
 /// How long it sleeps when nothing is going on.
 const IDLE: Duration = Duration::from_millis(250);
-
-/// The same while work is going on.
-const BUSY: Duration = Duration::from_millis(30);
 
 /// Runs the program until a person leaves it or a signal ends it.
 pub fn run(app: &mut App, choice: Choice) -> Result<()> {
@@ -38,7 +36,14 @@ pub fn run(app: &mut App, choice: Choice) -> Result<()> {
     let mut pictures = Pictures::default();
     // A frame before the probe, which may have to wait for a terminal that does not answer.
     draw(app, &mut screen, &mut pictures)?;
-    app.shared.graphics = image::probe(choice);
+    let (graphics, typed) = image::probe(choice);
+    app.shared.graphics = graphics;
+    typed.into_iter().for_each(|key| app.key(key));
+    if let (Choice::Only(wanted), Protocol::Blocks) = (choice, graphics.protocol)
+        && wanted != Protocol::Blocks
+    {
+        app.shared.say("this terminal does not say that it can show such pictures: half-blocks instead");
+    }
     let mut stale = true;
     while !ended.load(Ordering::SeqCst) {
         app.tick();
@@ -62,12 +67,8 @@ pub fn run(app: &mut App, choice: Choice) -> Result<()> {
             }
             None => {}
         }
-        let patience = match (stale, app.shared.jobs.busy()) {
-            (true, _) => Duration::ZERO,
-            (false, true) => BUSY,
-            (false, false) => IDLE,
-        };
-        if !sleep(patience)? {
+        let patience = if stale { Duration::ZERO } else { IDLE };
+        if !sleep(patience, &mut app.shared.jobs)? {
             return Err(Error::interrupted("the terminal has gone"));
         }
         if !event::poll(Duration::ZERO).map_err(fault)? {
@@ -90,14 +91,22 @@ pub fn run(app: &mut App, choice: Choice) -> Result<()> {
     pictures.forget(app.shared.graphics, &mut screen)
 }
 
-/// Sleeps until there is a key, a signal, or `patience` is over. False once the terminal is gone: crossterm would wait
-/// for it for ever.
-fn sleep(patience: Duration) -> Result<bool> {
+/// Sleeps until there is a key, a signal, news of work, or `patience` is over. False once the terminal is gone: crossterm
+/// would wait for it for ever.
+fn sleep(patience: Duration, jobs: &mut Jobs) -> Result<bool> {
     let stdin = stdin();
-    let mut keyboard = [PollFd::new(&stdin, PollFlags::IN)];
+    let mut waited: Vec<PollFd> = vec![PollFd::new(&stdin, PollFlags::IN)];
+    waited.extend(jobs.bell().map(|bell| PollFd::new(bell, PollFlags::IN)));
     let patience = Timespec::try_from(patience).map_err(|e| Error::new(e.to_string()))?;
-    match poll(&mut keyboard, Some(&patience)) {
-        Ok(_) => Ok(!keyboard[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)),
+    match poll(&mut waited, Some(&patience)) {
+        Ok(_) => {
+            let rings = waited.get(1).is_some_and(|bell| bell.revents().contains(PollFlags::IN));
+            let here = !waited[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
+            if rings {
+                jobs.heard();
+            }
+            Ok(here)
+        }
         Err(e) if e == Errno::INTR => Ok(true),
         Err(e) => Err(fault(e.into())),
     }

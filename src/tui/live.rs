@@ -1,16 +1,25 @@
 //! Inference that this process does, on a thread beside the UI.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::error::Result;
-use crate::inference::engine::Progress;
-use crate::inference::session::Session;
-use crate::metrics::evaluation::{self, Settings};
+use crate::cards::catalogue;
+use crate::data;
+use crate::error::{Error, Result};
+use crate::inference::device;
+use crate::inference::engine::{Pace, Progress};
+use crate::inference::session::{Plan, Session, Start};
+use crate::metrics::evaluation::{self, Evaluation, Settings};
+use crate::metrics::recalibration::Calibrators;
 use crate::predictions::Policy;
+use crate::run::RunFolder;
 use crate::tui::jobs::{Jobs, News};
 use crate::tui::watch::Watch;
+
+/// Pictures that go through the device together.
+const BATCH: usize = 16;
 
 /// How often a run that is held looks whether it may go on.
 const LOOK: Duration = Duration::from_millis(50);
@@ -23,6 +32,51 @@ pub struct Begun {
     pub watch: Watch,
     /// What becomes of uncertain and unmentioned labels.
     pub policy: Policy,
+}
+
+/// What a person wants to evaluate.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// A bundled model card's name or the path of a card.
+    pub model: String,
+    /// A bundled dataset card's name, the path of a card, or a folder.
+    pub data: String,
+    /// A split; empty: all.
+    pub split: String,
+    /// Where the network runs.
+    pub device: device::Wanted,
+    /// The folder of the dataset's files, where the card does not say.
+    pub images: Option<PathBuf>,
+}
+
+/// Begins a run, or goes on with the one that stands unfinished in its usual folder.
+pub fn begin(request: &Request) -> Result<Begun> {
+    let device = request.device.open()?;
+    let (model, home) = catalogue::model(&request.model)?;
+    let card = catalogue::dataset(&request.data)?;
+    let split = Some(request.split.as_str()).filter(|s| !s.is_empty());
+    let dataset = data::load(&card, request.images.as_deref(), split)?;
+    let folder = RunFolder::usual(&model, &card, split, None);
+    let policy = Policy::default();
+    let watch = Watch::new(folder.clone(), &model, policy, dataset.clone());
+    let plan = Plan {
+        model: (model, home),
+        dataset_card: card,
+        dataset,
+        split: split.map(str::to_owned),
+        limit: None,
+        part: None,
+        policy,
+        calibration: None,
+        device,
+        pace: Pace { batch: BATCH, decoders: rayon::current_num_threads(), strict: false },
+        resume: folder.journal().exists(),
+        folder: folder.clone(),
+    };
+    match Session::begin(plan)? {
+        Start::Begun(session) => Ok(Begun { session, watch, policy }),
+        Start::AlreadyFinished => Err(Error::new("this run is finished already").at(folder.path().display())),
+    }
 }
 
 /// Holds or ends a run.
@@ -55,24 +109,37 @@ impl Control {
 }
 
 /// Starts the inference of a begun run.
-pub fn start(mut session: Box<Session>, policy: Policy, jobs: &mut Jobs) -> Control {
+pub fn start(session: Box<Session>, policy: Policy, jobs: &mut Jobs) -> Control {
     let control = Control::default();
-    let (held, sender) = (control.clone(), jobs.sender());
-    jobs.start(move || {
+    let held = control.clone();
+    jobs.start(move |outbox| {
         let mut report = |progress: Progress| {
-            // Nobody listens once the UI has gone; the run is ended from elsewhere then.
-            drop(sender.send(News::Progress(progress)));
+            outbox.post(News::Progress(progress));
             while held.paused() && !held.stopped() {
                 std::thread::sleep(LOOK);
             }
         };
-        let work = || -> Result<()> {
-            let finding = session.infer(&held.stop, &mut report)?;
-            let settings = Settings { policy, ..Settings::default() };
-            let evaluation = evaluation::evaluate(&finding.predictions, None, &settings)?;
-            session.finish(&finding, evaluation.to_json()?.as_bytes())
-        };
-        News::Ended(work())
+        News::Ended(complete(session, policy, &held.stop, &mut report).map(drop))
     });
     control
+}
+
+/// Does what is left of a begun run: inference, the run's calibration, evaluation, and the files. Gives the evaluation and
+/// how many images could not be read.
+pub fn complete(
+    mut session: Box<Session>,
+    policy: Policy,
+    stop: &AtomicBool,
+    report: &mut dyn FnMut(Progress),
+) -> Result<(Evaluation, usize)> {
+    let calibrators = session.plan().calibration.as_ref().map(|c| Calibrators::parse(&c.content)).transpose()?;
+    let mut finding = session
+        .infer(stop, report)
+        .map_err(|e| e.mend("all of it is kept: go on with the same command and --resume"))?;
+    if let Some(calibrators) = &calibrators {
+        calibrators.apply(&mut finding.predictions)?;
+    }
+    let evaluation = evaluation::evaluate(&finding.predictions, None, &Settings { policy, ..Settings::default() })?;
+    session.finish(&finding, evaluation.to_json()?.as_bytes())?;
+    Ok((evaluation, finding.failures.len()))
 }

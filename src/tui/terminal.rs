@@ -14,6 +14,7 @@ use ratatui::crossterm::terminal::{
 use ratatui::crossterm::{cursor, execute};
 
 use crate::error::{Error, Result};
+use crate::imaging::decode;
 use crate::tui::image;
 
 /// The terminal that the program draws on.
@@ -21,6 +22,9 @@ pub type Screen = Terminal<CrosstermBackend<Stdout>>;
 
 /// Whether the terminal is ours; giving it back twice would leave the alternate screen of somebody else.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Exit status of a Rust program that panicked.
+const PANICKED: i32 = 101;
 
 /// Holds the terminal until it is dropped.
 pub struct Guard(());
@@ -32,8 +36,16 @@ impl Guard {
         HOOK.call_once(|| {
             let before = panic::take_hook();
             panic::set_hook(Box::new(move |info| {
-                give_back();
+                // A damaged picture is told as an error.
+                if decode::decoding() {
+                    return;
+                }
+                let ours = give_back();
                 before(info);
+                // Another thread's panic would leave the UI drawing on the shell's screen. A run goes on by --resume.
+                if ours {
+                    std::process::exit(PANICKED);
+                }
             }));
         });
         take()?;
@@ -71,12 +83,15 @@ fn take() -> Result<()> {
     execute!(stdout(), EnterAlternateScreen, EnableMouseCapture, cursor::Hide).map_err(fault)
 }
 
-fn give_back() {
-    if TAKEN.swap(false, Ordering::SeqCst) {
+/// Whether there was anything to give back.
+fn give_back() -> bool {
+    let ours = TAKEN.swap(false, Ordering::SeqCst);
+    if ours {
         // Nothing can be told to anybody if one of these fails, and the others must still be tried.
         let mut out = stdout();
         image::forget_all(&mut out);
         let _ = execute!(out, EndSynchronizedUpdate, DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
         let _ = disable_raw_mode();
     }
+    ours
 }

@@ -11,17 +11,18 @@ use crate::cards::catalogue::Home;
 use crate::cards::model::{Input, ModelCard};
 use crate::data::Sample;
 use crate::error::{Error, Result};
-use crate::explain::gradcam::{Map, gradcam};
+use crate::explain::gradcam::gradcam;
+use crate::explain::map::{Map, Placed};
 use crate::explain::region;
 use crate::imaging::decode::Picture;
 use crate::imaging::preprocess;
 use crate::inference::engine;
 use crate::models::{self, Model};
-use crate::tui::app::Shared;
-use crate::tui::compose::{Placed, View};
-use crate::tui::image::{Protocol, Raster};
+use crate::tui::compose::View;
+use crate::tui::image::Raster;
 use crate::tui::jobs::News;
 use crate::tui::keymap::Action;
+use crate::tui::shared::Shared;
 
 /// A model that explains, and how to get it.
 #[derive(Clone)]
@@ -132,12 +133,12 @@ impl Viewer {
             self.waiting = Some(wanted.clone());
             let before = self.look.as_ref().map(Look::kept);
             let explainer = explainer.cloned();
-            shared.jobs.start(move || News::Looked(Box::new(Look::new(wanted, before, explainer))));
+            shared.jobs.start(move |_| News::Looked(Box::new(Look::new(wanted, before, explainer))));
         }
         let Some(look) = self.look(sample).filter(|l| l.fault.is_none() || l.picture.is_some()) else { return };
         if look.wanted.size == size {
             graphics.place(&look.raster, area, frame.buffer_mut(), &shared.theme);
-            if !matches!(graphics.protocol, Protocol::Blocks | Protocol::Off) {
+            if graphics.sends() {
                 shared.picture = Some((look.raster.clone(), area));
             }
         }

@@ -91,6 +91,15 @@ impl Tensors {
         self.held.contains_key(name)
     }
 
+    /// Puts every tensor through `change`, in the order of their names: name, shape and values.
+    pub fn change(&mut self, change: &mut dyn FnMut(&str, &[usize], &mut [f32])) {
+        for (name, tensor) in &mut self.held {
+            let mut values = std::mem::replace(&mut tensor.values, Values::Numbers(Vec::new())).into_f32();
+            change(name, &tensor.shape, &mut values);
+            tensor.values = Values::Numbers(values);
+        }
+    }
+
     /// Takes out the values of `name`, row-major. If it is missing or of another shape, that is recorded for
     /// [`finish`](Self::finish) and zeros are returned, so that one error can name every fault; only when the
     /// zeros grow larger than any sensible network is that error returned at once.

@@ -67,10 +67,6 @@ pub(in crate::ops) struct Product<'a> {
     pub size: (usize, usize),
     /// Positions from one row to the next, in the input.
     pub pitch: usize,
-    /// Scale and shift of each channel of `x` before its ReLU. Only with a single tap.
-    pub norm: Option<(&'a [f32], &'a [f32])>,
-    /// Added to the output before the limits; laid out as it is.
-    pub residual: Option<&'a [f32]>,
     /// Smallest and largest output.
     pub limits: (f32, f32),
     /// Where the output lies.
@@ -169,10 +165,6 @@ impl Product<'_> {
         let Place { first, row, plane } = self.place;
         assert!(row >= width && (plane >= (height - 1) * row + width || self.weight.outputs == 1));
         assert!(first + (self.weight.outputs - 1) * plane + (height - 1) * row + width <= out);
-        assert!(self.residual.is_none_or(|r| r.len() == out));
-        if let Some((scale, shift)) = self.norm {
-            assert!(self.taps.len() == 1 && scale.len() == channels && shift.len() == channels);
-        }
     }
 
     /// Whether rows follow each other without a gap, in the input and in the output, and so are as good as one.
@@ -284,23 +276,18 @@ unsafe fn blocks_avx2(product: &Product, tile: Tile, source: Source, blocks: Ran
     unsafe { blocks_of::<std::arch::x86_64::__m256, 4>(product, tile, source, blocks, out) }
 }
 
-/// Copies a tile of every channel to `to`, normed where that is asked for; zeros fill the last register.
+/// Copies a tile of every channel to `to`; zeros fill the last register.
 #[inline(always)]
 unsafe fn pack<V: Vector>(product: &Product, tile: Tile, to: *mut f32) {
     // SAFETY: the caller's.
     unsafe {
         let mut from = product.x.as_ptr().add(tile.first + product.taps[0]);
         let mut to = to;
-        let (zero, infinity) = (V::splat(0.0), V::splat(f32::INFINITY));
-        for c in 0..product.channels() {
+        for _ in 0..product.channels() {
             for i in 0..tile.vectors {
                 let left = tile.len - i * V::LANES;
                 let from = from.add(i * V::LANES);
-                let mut v = if left < V::LANES { V::load_part(from, left) } else { V::load(from) };
-                if let Some((scale, shift)) = product.norm {
-                    let (scale, shift) = (V::splat(*scale.get_unchecked(c)), V::splat(*shift.get_unchecked(c)));
-                    v = v.mul_add(scale, shift).clamp(zero, infinity);
-                }
+                let v = if left < V::LANES { V::load_part(from, left) } else { V::load(from) };
                 v.store(to.add(i * V::LANES));
             }
             from = from.wrapping_add(product.plane);
@@ -399,7 +386,7 @@ unsafe fn step<V: Vector, const ROWS: usize, const N: usize>(
     }
 }
 
-/// Brings the sums of a tile to their places, with the residual added and within the limits.
+/// Brings the sums of a tile to their places, within the limits.
 #[inline(always)]
 unsafe fn finish<V: Vector>(product: &Product, tile: Tile, outputs: Range<usize>, sums: *const f32, out: *mut f32) {
     let Place { first, row, plane } = product.place;
@@ -418,11 +405,7 @@ unsafe fn finish<V: Vector>(product: &Product, tile: Tile, outputs: Range<usize>
                 let mut i = 0;
                 while i < run {
                     let n = (run - i).min(V::LANES);
-                    let mut v = if n < V::LANES { V::load_part(from.add(i), n) } else { V::load(from.add(i)) };
-                    if let Some(residual) = product.residual {
-                        let residual = residual.as_ptr().add(to + i);
-                        v = v.add(if n < V::LANES { V::load_part(residual, n) } else { V::load(residual) });
-                    }
+                    let v = if n < V::LANES { V::load_part(from.add(i), n) } else { V::load(from.add(i)) };
                     let v = v.clamp(low, high);
                     if n < V::LANES {
                         v.store_part(out.add(to + i), n)

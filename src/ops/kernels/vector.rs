@@ -20,6 +20,10 @@ pub(super) trait Vector: Copy {
     unsafe fn add(self, other: Self) -> Self;
     /// `self * factor + sum`, rounded once where the processor can.
     unsafe fn mul_add(self, factor: Self, sum: Self) -> Self;
+    /// The sum of all values, halves first.
+    unsafe fn sum(self) -> f32;
+    /// The larger value; NaN if either is.
+    unsafe fn max(self, other: Self) -> Self;
     /// Not less than `low` and not more than `high`; NaN stays NaN.
     unsafe fn clamp(self, low: Self, high: Self) -> Self;
 }
@@ -63,6 +67,17 @@ impl Vector for Portable {
     #[inline(always)]
     unsafe fn mul_add(self, factor: Self, sum: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i] * factor.0[i] + sum.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        (self.0[0] + self.0[2]) + (self.0[1] + self.0[3])
+    }
+    #[inline(always)]
+    unsafe fn max(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| {
+            let (a, b) = (self.0[i], other.0[i]);
+            if a > b || a.is_nan() { a } else { b }
+        }))
     }
     #[inline(always)]
     unsafe fn clamp(self, low: Self, high: Self) -> Self {
@@ -115,6 +130,19 @@ pub(super) mod x86 {
             unsafe { _mm256_fmadd_ps(self, factor, sum) }
         }
         #[inline(always)]
+        unsafe fn sum(self) -> f32 {
+            unsafe {
+                let four = _mm_add_ps(_mm256_castps256_ps128(self), _mm256_extractf128_ps::<1>(self));
+                let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+                _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn max(self, other: Self) -> Self {
+            // The second operand comes out where one is NaN, so only a NaN of the first is missing.
+            unsafe { _mm256_blendv_ps(_mm256_max_ps(self, other), self, _mm256_cmp_ps::<_CMP_UNORD_Q>(self, self)) }
+        }
+        #[inline(always)]
         unsafe fn clamp(self, low: Self, high: Self) -> Self {
             // The second operand is what comes out where one is NaN.
             unsafe { _mm256_min_ps(high, _mm256_max_ps(low, self)) }
@@ -162,6 +190,17 @@ pub(super) mod x86 {
         #[inline(always)]
         unsafe fn mul_add(self, factor: Self, sum: Self) -> Self {
             unsafe { _mm512_fmadd_ps(self, factor, sum) }
+        }
+        #[inline(always)]
+        unsafe fn sum(self) -> f32 {
+            unsafe { _mm512_reduce_add_ps(self) }
+        }
+        #[inline(always)]
+        unsafe fn max(self, other: Self) -> Self {
+            unsafe {
+                let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self, self);
+                _mm512_mask_mov_ps(_mm512_max_ps(self, other), nan, self)
+            }
         }
         #[inline(always)]
         unsafe fn clamp(self, low: Self, high: Self) -> Self {

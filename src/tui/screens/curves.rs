@@ -7,9 +7,9 @@ use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 
 use crate::metrics::operating_point::OperatingPoint;
-use crate::tui::analysis::{Analysis, LabelData};
-use crate::tui::app::Shared;
+use crate::tui::analysis::LabelData;
 use crate::tui::keymap::Action;
+use crate::tui::shared::Shared;
 use crate::tui::widgets::labels::{self, Entry};
 use crate::tui::widgets::plot::{Mark, Plot};
 use crate::tui::widgets::text::{number, with_interval};
@@ -27,14 +27,16 @@ pub enum Curve {
 pub struct CurveScreen {
     curve: Curve,
     all: bool,
-    /// The ROC's upper left corner is this far magnified; the precision-recall curve's right end.
+    /// Doublings, from the corner of a perfect model.
     zoom: u32,
+    /// Quarters of the shown part that it is moved right and up.
+    pan: (i32, i32),
 }
 
 impl CurveScreen {
     /// The panel of one kind.
     pub fn new(curve: Curve) -> Self {
-        Self { curve, all: false, zoom: 0 }
+        Self { curve, all: false, zoom: 0, pan: (0, 0) }
     }
 
     /// Carries an action out.
@@ -42,7 +44,11 @@ impl CurveScreen {
         match action {
             Action::Overlay => self.all = !self.all,
             Action::ZoomIn => self.zoom = (self.zoom + 1).min(5),
-            Action::ZoomOut => self.zoom = self.zoom.saturating_sub(1),
+            Action::ZoomOut => (self.zoom, self.pan) = (self.zoom.saturating_sub(1), (0, 0)),
+            Action::PanLeft => self.pan.0 = self.panned().0 - 1,
+            Action::PanRight => self.pan.0 = self.panned().0 + 1,
+            Action::PanDown => self.pan.1 = self.panned().1 - 1,
+            Action::PanUp => self.pan.1 = self.panned().1 + 1,
             _ => shared.act_on_threshold(action, 0.01),
         }
     }
@@ -54,11 +60,11 @@ impl CurveScreen {
         let [left, right] = Layout::horizontal([Constraint::Min(40), Constraint::Length(30)]).spacing(1).areas(area);
         let chosen = shared.label;
         let label = &analysis.labels[chosen];
-        let far = 0.5f64.powi(self.zoom as i32);
-        let (title, x, y) = match self.curve {
-            Curve::Roc => ("sensitivity (up) against 1 - specificity", [0.0, far], [1.0 - far, 1.0]),
-            Curve::PrecisionRecall => ("precision (up) against recall", [1.0 - far, 1.0], [0.0, 1.0]),
+        let title = match self.curve {
+            Curve::Roc => "sensitivity (up) against 1 - specificity",
+            Curve::PrecisionRecall => "precision (up) against recall",
         };
+        let [x, y] = self.visible();
         let mut marks = Vec::new();
         match (self.curve, label.ranked.as_ref()) {
             (Curve::Roc, _) => marks.push(Mark::Faint(vec![(0.0, 0.0), (1.0, 1.0)])),
@@ -75,9 +81,7 @@ impl CurveScreen {
             marks.push(Mark::Faint(label.band().iter().map(|b| (b.fpr, b.low)).collect()));
             marks.push(Mark::Faint(label.band().iter().map(|b| (b.fpr, b.high)).collect()));
         }
-        if let Some((pinned, i)) = shared.pinned.as_ref().and_then(|p| Some((p, p.find(analysis.label(chosen))?))) {
-            marks.push(Mark::Curve(self.points(&pinned.labels[i]), theme.blue()));
-        }
+        marks.extend(shared.pinned_rows().map(|pinned| Mark::Curve(self.points(pinned), theme.blue())));
         let colour = if self.all { theme.curve(chosen) } else { theme.orange() };
         marks.push(Mark::Curve(self.points(label), colour));
         let point = label.at(shared.thresholds[chosen]);
@@ -86,14 +90,37 @@ impl CurveScreen {
         }
         Plot { title: title.into(), x, y, marks }.draw(left, frame.buffer_mut(), theme);
 
-        let beside = beside(analysis, shared, point.as_ref());
+        let beside = beside(shared, point.as_ref());
         let [list, below] =
             Layout::vertical([Constraint::Min(3), Constraint::Length(beside.len() as u16)]).areas(right);
         let title =
             if self.curve == Curve::Roc { "label                  AUROC" } else { "label                     AP" };
-        let entries: Vec<Entry> = (0..analysis.labels.len()).map(|i| self.entry(analysis, shared, i)).collect();
-        labels::draw(title, &entries, chosen, list, frame.buffer_mut(), theme);
+        let entries: Vec<Entry> =
+            (0..analysis.labels.len()).map(|i| self.entry(analysis.label(i), shared, i)).collect();
+        let zones = labels::draw(title, &entries, chosen, list, frame.buffer_mut(), theme);
         frame.render_widget(Paragraph::new(beside), below);
+        shared.zones.extend(zones);
+    }
+
+    /// The pan, within what there is to see.
+    fn panned(&self) -> (i32, i32) {
+        let most = 4 * ((1 << self.zoom) - 1);
+        match self.curve {
+            Curve::Roc => (self.pan.0.clamp(0, most), self.pan.1.clamp(-most, 0)),
+            Curve::PrecisionRecall => (self.pan.0.clamp(-most, 0), self.pan.1.clamp(-most, 0)),
+        }
+    }
+
+    /// The ends of both axes.
+    fn visible(&self) -> [[f64; 2]; 2] {
+        let far = 0.5f64.powi(self.zoom as i32);
+        let (right, up) = self.panned();
+        let left = match self.curve {
+            Curve::Roc => 0.0,
+            Curve::PrecisionRecall => 1.0 - far,
+        };
+        let (left, low) = (left + far * f64::from(right) / 4.0, 1.0 - far + far * f64::from(up) / 4.0);
+        [[left, left + far], [low, low + far]]
     }
 
     fn points<'a>(&self, label: &'a LabelData) -> &'a [(f64, f64)] {
@@ -111,19 +138,18 @@ impl CurveScreen {
         }
     }
 
-    fn entry(&self, analysis: &Analysis, shared: &Shared, i: usize) -> Entry {
-        let of = &analysis.evaluation.labels[i];
-        let value = match self.curve {
+    fn entry(&self, name: &str, shared: &Shared, i: usize) -> Entry {
+        let value = shared.entry(i).and_then(|of| match self.curve {
             Curve::Roc => of.auroc.as_ref().map(|a| a.estimate.value),
             Curve::PrecisionRecall => of.average_precision.map(|v| v.value),
-        };
+        });
         let style = if self.all { Style::new().fg(shared.theme.curve(i)) } else { Style::new() };
-        Entry { name: of.label.clone(), value: number(value), style }
+        Entry { name: name.to_owned(), value: number(value), style }
     }
 }
 
 /// What the threshold does, and the pinned run.
-fn beside(analysis: &Analysis, shared: &Shared, point: Option<&OperatingPoint>) -> Vec<Line<'static>> {
+fn beside(shared: &Shared, point: Option<&OperatingPoint>) -> Vec<Line<'static>> {
     let theme = &shared.theme;
     let mut lines = Vec::new();
     match point {
@@ -135,13 +161,10 @@ fn beside(analysis: &Analysis, shared: &Shared, point: Option<&OperatingPoint>) 
             lines.push(Line::raw(format!("spec {}", with_interval(m.specificity, point.ci.specificity))));
             lines.push(Line::raw(format!("PPV  {}", with_interval(m.ppv, point.ci.ppv))));
         }
-        None => {
-            let why = analysis.evaluation.labels[shared.label].not_evaluable.clone();
-            lines.push(Line::styled(why.unwrap_or_default(), theme.dim()));
-        }
+        None => lines.push(Line::styled(shared.why_not(), theme.dim())),
     }
     if let Some(pinned) = &shared.pinned {
-        lines.push(Line::styled(format!("B: {}", pinned.name), Style::new().fg(theme.blue())));
+        lines.push(Line::styled(format!("B: {}", pinned.overview.name), Style::new().fg(theme.blue())));
         if let Some(d) = shared.differences.get(shared.label).copied().flatten() {
             lines.push(Line::raw(format!("A-B  {}", with_interval(Some(d.difference), d.ci_low.zip(d.ci_high)))));
         }

@@ -7,8 +7,8 @@ use ratatui::widgets::Paragraph;
 
 use crate::predictions::Truth;
 use crate::tui::analysis::{Analysis, LabelData};
-use crate::tui::app::Shared;
 use crate::tui::keymap::Action;
+use crate::tui::shared::Shared;
 use crate::tui::theme::Theme;
 use crate::tui::widgets::plot::{Mark, Plot};
 use crate::tui::widgets::text::cut;

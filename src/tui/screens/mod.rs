@@ -6,6 +6,7 @@ pub mod home;
 pub mod picture;
 pub mod reliability;
 pub mod run;
+pub mod subgroups;
 pub mod table;
 pub mod threshold;
 pub mod triage;

@@ -9,8 +9,8 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
 use crate::data::{Sample, Source};
-use crate::tui::app::Shared;
 use crate::tui::keymap::Action;
+use crate::tui::shared::Shared;
 use crate::tui::viewer::{Explainer, Viewer};
 use crate::tui::widgets::popup::{Ask, Prompt};
 use crate::tui::widgets::text::{cut, tail};

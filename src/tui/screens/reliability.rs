@@ -2,65 +2,35 @@
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Style};
 use ratatui::text::Line;
-use ratatui::widgets::Paragraph;
+use ratatui::widgets::{Paragraph, Wrap};
 
-use crate::error::{Error, Result};
-use crate::metrics::calibration::{Bin, Forecast, debiased_ece, ece, mce};
-use crate::metrics::calibrator::Calibrator;
-use crate::metrics::roc::Ranked;
-use crate::metrics::smooth_ece::smece;
-use crate::tui::analysis::LabelData;
-use crate::tui::app::Shared;
+use crate::error::Result;
+use crate::metrics::calibration::Bin;
+use crate::metrics::calibrator::Method;
+use crate::tui::calibration::{Answer, Binned, Mended, Question};
+use crate::tui::jobs::News;
 use crate::tui::keymap::Action;
-use crate::tui::theme::Theme;
+use crate::tui::shared::Shared;
 use crate::tui::widgets::plot::{Mark, Plot};
 use crate::tui::widgets::text::cut;
 
 /// Numbers of bins to choose from.
 const BINS: [u16; 4] = [15, 10, 20, 30];
 
-/// How probabilities are mended before they are looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mended {
-    Not,
-    Temperature,
-    Platt,
-    Isotonic,
-}
+/// Columns of the numbers.
+const NUMBERS: u16 = 32;
 
 /// The panel's state.
+#[derive(Default)]
 pub struct ReliabilityScreen {
     bins: usize,
     equal_count: bool,
-    mended: Mended,
-    /// What is drawn, and of what.
-    shown: Option<(Of, Result<Shown>)>,
-}
-
-/// Label, bins, binning and calibration that something was computed for.
-type Of = (usize, usize, bool, Mended);
-
-/// What is drawn.
-struct Shown {
-    bins: Vec<Bin>,
-    before: Numbers,
-    after: Option<Numbers>,
-}
-
-struct Numbers {
-    ece: f64,
-    debiased: f64,
-    smooth: f64,
-    mce: f64,
-    brier: f64,
-    log_loss: f64,
-}
-
-impl Default for ReliabilityScreen {
-    fn default() -> Self {
-        Self { bins: 0, equal_count: false, mended: Mended::Not, shown: None }
-    }
+    /// Steps through what can be done to the probabilities.
+    mended: usize,
+    asked: Option<Question>,
+    shown: Option<Result<Box<Answer>>>,
 }
 
 impl ReliabilityScreen {
@@ -69,169 +39,134 @@ impl ReliabilityScreen {
         match action {
             Action::Bins => self.bins = (self.bins + 1) % BINS.len(),
             Action::Binning => self.equal_count = !self.equal_count,
-            Action::Calibrate => {
-                self.mended = match self.mended {
-                    Mended::Not => Mended::Temperature,
-                    Mended::Temperature => Mended::Platt,
-                    Mended::Platt => Mended::Isotonic,
-                    Mended::Isotonic => Mended::Not,
-                }
-            }
+            Action::Calibrate => self.mended += 1,
             _ => shared.move_label(action),
         }
     }
 
-    /// Forgets what was computed: there is another table.
-    pub fn forget(&mut self) {
-        self.shown = None;
+    /// Takes in what was computed; what is not asked for any more is dropped.
+    pub fn hear(&mut self, of: &Question, answer: Result<Box<Answer>>) {
+        if self.asked.as_ref() == Some(of) {
+            self.shown = Some(answer);
+        }
+    }
+
+    /// What the panel asks now.
+    fn question(&self, shared: &Shared) -> Option<Question> {
+        let table = shared.analysis.clone()?;
+        let calibrated = table.overview.description.as_ref().is_some_and(|d| d.calibration.is_some());
+        let crossed = [Method::Temperature, Method::Platt, Method::Isotonic].map(Mended::Crossed);
+        let ways: Vec<Mended> =
+            calibrated.then_some(Mended::Run).into_iter().chain([Mended::Not]).chain(crossed).collect();
+        let mended = ways[self.mended % ways.len()];
+        let (bins, equal_count, label) = (BINS[self.bins], self.equal_count, shared.label);
+        Some(Question { table, pinned: shared.pinned.clone(), label, bins, equal_count, mended })
     }
 
     /// Draws the panel.
     pub fn draw(&mut self, frame: &mut Frame, area: Rect, shared: &mut Shared) {
-        let Some(analysis) = &shared.analysis else { return };
-        let theme = &shared.theme;
-        let of = (shared.label, self.bins, self.equal_count, self.mended);
-        if self.shown.as_ref().is_none_or(|(shown, _)| *shown != of) {
-            let label = &analysis.labels[shared.label];
-            // Smooth ECE knows no bins, and is the dearest.
-            let smooth = match &self.shown {
-                Some((before, Ok(shown))) if (before.0, before.3) == (of.0, of.3) => {
-                    Some((shown.before.smooth, shown.after.as_ref().map(|n| n.smooth)))
-                }
-                _ => None,
-            };
-            self.shown = Some((of, look(label, BINS[self.bins], self.equal_count, self.mended, smooth)));
+        let Some(question) = self.question(shared) else { return };
+        if self.asked.as_ref() != Some(&question) {
+            let (asked, label) = (question.clone(), question.table.label(question.label).to_owned());
+            shared.jobs.start(move |_| {
+                let answer = asked.clone().answer().map(Box::new).map_err(|e| e.at(format_args!("label {label}")));
+                News::Calibrated(asked, answer)
+            });
+            self.asked = Some(question);
         }
-        let shown = match &self.shown {
-            Some((_, Ok(shown))) => shown,
-            Some((_, Err(e))) => {
-                let text = format!("{}: {e}", analysis.label(shared.label));
-                let lines = Paragraph::new(text).wrap(ratatui::widgets::Wrap { trim: true });
-                return frame.render_widget(lines, area);
-            }
-            None => return,
-        };
-        let [left, right] = Layout::horizontal([Constraint::Min(40), Constraint::Length(30)]).spacing(1).areas(area);
-        let [above, below] = Layout::vertical([Constraint::Fill(3), Constraint::Fill(1)]).areas(left);
-        let title = format!("{}: positives against probability", analysis.label(shared.label));
-        Plot { title, x: [0.0, 1.0], y: [0.0, 1.0], marks: diagram(&shown.bins, theme) }.draw(
-            above,
-            frame.buffer_mut(),
-            theme,
-        );
-        let counts: Vec<(f64, f64)> = shown.bins.iter().map(|b| (b.mean, (b.n as f64).log10())).collect();
-        let most = counts.iter().map(|c| c.1).fold(1.0, f64::max).ceil();
-        let bars = counts.iter().map(|&(x, y)| Mark::Segment((x, 0.0), (x, y), theme.curve(5))).collect();
-        let title = "rows in each bin (log 10)".into();
-        Plot { title, x: [0.0, 1.0], y: [0.0, most], marks: bars }.draw(below, frame.buffer_mut(), theme);
-        frame.render_widget(Paragraph::new(self.beside(shown, right.height, theme)), right);
-    }
-
-    fn beside(&self, shown: &Shown, height: u16, theme: &Theme) -> Vec<Line<'static>> {
-        let way = if self.equal_count { "of equal count" } else { "of equal width" };
-        let (head, after) = match (&shown.after, self.mended) {
-            (Some(after), Mended::Temperature) => ("temperature", Some(after)),
-            (Some(after), Mended::Platt) => ("Platt", Some(after)),
-            (Some(after), Mended::Isotonic) => ("isotonic", Some(after)),
-            _ => ("", None),
-        };
-        let row = |name: &str, of: fn(&Numbers) -> f64| {
-            let after = after.map_or(String::new(), |a| format!("{:>11.4}", of(a)));
-            Line::raw(format!("{name:<10}{:>8.4}{after}", of(&shown.before)))
-        };
-        let mut lines = vec![
-            Line::styled(format!("{} bins {way}", BINS[self.bins]), theme.bold()),
-            Line::raw(""),
-            Line::styled(format!("{:<10}{:>8}{head:>11}", "", "as it is"), theme.bold()),
-            row("ECE", |n| n.ece),
-            row("less bias", |n| n.debiased),
-            row("smECE", |n| n.smooth),
-            row("MCE", |n| n.mce),
-            row("Brier", |n| n.brier),
-            row("log loss", |n| n.log_loss),
-            Line::raw(""),
-        ];
-        if after.is_some() {
-            lines.push(Line::styled("each half of the patients by", theme.dim()));
-            lines.push(Line::styled("the map fitted on the other", theme.dim()));
-            lines.push(Line::raw(""));
+        match &self.shown {
+            Some(Ok(answer)) if answer.to.table_is(shared) => draw(answer, frame, area, shared),
+            Some(Err(e)) => frame.render_widget(Paragraph::new(e.to_string()).wrap(Wrap { trim: true }), area),
+            _ => frame.render_widget(Paragraph::new("computing ..."), area),
         }
-        lines.push(Line::styled("  p mean  share        rows", theme.bold()));
-        let room = usize::from(height).saturating_sub(lines.len());
-        lines.extend(
-            shown
-                .bins
-                .iter()
-                .take(room)
-                .map(|b| Line::raw(cut(&format!("{:>8.3} {:>6.3} {:>5}/{:<6}", b.mean, b.observed, b.n_pos, b.n), 30))),
-        );
-        lines
     }
 }
 
-fn diagram<'a>(bins: &[Bin], theme: &Theme) -> Vec<Mark<'a>> {
+fn draw(answer: &Answer, frame: &mut Frame, area: Rect, shared: &Shared) {
+    let theme = &shared.theme;
+    let name = answer.to.table.label(answer.to.label);
+    let [left, right] = Layout::horizontal([Constraint::Min(40), Constraint::Length(NUMBERS)]).spacing(1).areas(area);
+    let [above, below] = Layout::vertical([Constraint::Fill(3), Constraint::Fill(1)]).areas(left);
+    let title = format!("{name}: positives by probability");
+    let shown = answer.after.as_ref().unwrap_or(&answer.before);
     let mut marks = vec![Mark::Faint(vec![(0.0, 0.0), (1.0, 1.0)])];
-    marks.extend(bins.iter().map(|b| Mark::Segment((b.mean, b.ci_low), (b.mean, b.ci_high), theme.blue())));
-    let point = |b: &Bin| Mark::Sign(b.mean, b.observed, theme.sign("●", "o"), theme.orange());
-    marks.extend(bins.iter().map(point));
-    marks
+    let path = |b: &Binned| b.bins.iter().map(|b| (b.mean, b.observed)).collect::<Vec<_>>();
+    if answer.after.is_some() {
+        marks.push(Mark::Faint(path(&answer.before)));
+        marks.extend(signs(&answer.before.bins, theme.sign("○", "-"), theme.faint()));
+    }
+    if let Some(pinned) = &answer.pinned {
+        marks.extend(signs(&pinned.bins, theme.sign("□", "B"), theme.curve(3)));
+    }
+    marks.extend(shown.bins.iter().map(|b| Mark::Segment((b.mean, b.ci_low), (b.mean, b.ci_high), theme.blue())));
+    marks.extend(signs(&shown.bins, theme.sign("●", "o"), theme.orange()));
+    Plot { title, x: [0.0, 1.0], y: [0.0, 1.0], marks }.draw(above, frame.buffer_mut(), theme);
+    let counts: Vec<(f64, f64)> = shown.bins.iter().map(|b| (b.mean, (b.n as f64).log10())).collect();
+    let most = counts.iter().map(|c| c.1).fold(1.0, f64::max).ceil();
+    let bars = counts.iter().map(|&(x, y)| Mark::Segment((x, 0.0), (x, y), theme.curve(5))).collect();
+    let title = "rows in each bin (log 10)".into();
+    Plot { title, x: [0.0, 1.0], y: [0.0, most], marks: bars }.draw(below, frame.buffer_mut(), theme);
+    frame.render_widget(Paragraph::new(beside(answer, shown, right.height, shared)), right);
 }
 
-/// Bins and numbers of a label, with the smooth ECEs before and after that are known already. Errors where the scores are
-/// no probabilities or no map can be fitted.
-fn look(
-    label: &LabelData,
-    bins: u16,
-    equal_count: bool,
-    mended: Mended,
-    smooth: Option<(f64, Option<f64>)>,
-) -> Result<Shown> {
-    let before = Forecast::new(&label.y, &label.p)?;
-    let binned = |p: &[f64], smooth: Option<f64>| -> Result<(Vec<Bin>, Numbers)> {
-        let forecast = Forecast::new(&label.y, p)?;
-        let bins = match equal_count {
-            true => forecast.equal_count(&Ranked::new(&label.y, p)?, bins),
-            false => forecast.equal_width(bins),
-        };
-        let numbers = Numbers {
-            ece: ece(&bins),
-            debiased: debiased_ece(&bins),
-            smooth: smooth.unwrap_or_else(|| smece(&forecast)),
-            mce: mce(&bins),
-            brier: forecast.brier(),
-            log_loss: forecast.log_loss(),
-        };
-        Ok((bins, numbers))
+fn signs<'a>(bins: &[Bin], sign: &'static str, colour: Color) -> impl Iterator<Item = Mark<'a>> {
+    bins.iter().map(move |b| Mark::Sign(b.mean, b.observed, sign, colour))
+}
+
+fn beside(answer: &Answer, shown: &Binned, height: u16, shared: &Shared) -> Vec<Line<'static>> {
+    let theme = &shared.theme;
+    let way = if answer.to.equal_count { "of equal count" } else { "of equal width" };
+    let (first, second) = match answer.to.mended {
+        Mended::Not => ("as it is", ""),
+        Mended::Run => ("model", "calibrated"),
+        Mended::Crossed(Method::Temperature) => ("as it is", "temp."),
+        Mended::Crossed(Method::Platt) => ("as it is", "Platt"),
+        Mended::Crossed(Method::Isotonic) => ("as it is", "isotonic"),
     };
-    let (plain, numbers) = binned(before.p(), smooth.map(|s| s.0))?;
-    if mended == Mended::Not {
-        return Ok(Shown { bins: plain, before: numbers, after: None });
-    }
-    let (bins, after) = binned(&crossed(label, mended)?, smooth.and_then(|s| s.1))?;
-    Ok(Shown { bins, before: numbers, after: Some(after) })
-}
-
-/// The probabilities of each half of the patients (even and odd numbers) by the map fitted on the other half: what
-/// calibration would do on new patients, without rows set apart for it.
-fn crossed(label: &LabelData, mended: Mended) -> Result<Vec<f64>> {
-    let half = |row: usize| label.patients.as_ref().map_or(row as u32, |ids| ids[row]) % 2;
-    let mut calibrated = label.p.clone();
-    for fitted in [0, 1] {
-        let rows: Vec<usize> = (0..label.p.len()).filter(|&row| half(row) == fitted).collect();
-        let y: Vec<bool> = rows.iter().map(|&row| label.y[row]).collect();
-        let p: Vec<f64> = rows.iter().map(|&row| label.p[row]).collect();
-        let forecast = Forecast::new(&y, &p)?;
-        let map = match mended {
-            Mended::Temperature | Mended::Not => Calibrator::fit_temperature(&forecast),
-            Mended::Platt => Calibrator::fit_platt(&forecast)?,
-            Mended::Isotonic => Calibrator::fit_isotonic(&Ranked::new(&y, &p)?),
+    let pinned = answer.pinned.as_ref();
+    let row = |name: &str, of: fn(&Binned) -> f64| {
+        let number = |binned: Option<&Binned>, width| match binned {
+            Some(b) => format!("{:>width$.4}", of(b)),
+            None => String::new(),
         };
-        for row in (0..label.p.len()).filter(|&row| half(row) != fitted) {
-            calibrated[row] = map.apply(label.p[row]);
-        }
+        let cells = [number(Some(&answer.before), 8), number(answer.after.as_ref(), 11), number(pinned, 7)];
+        Line::raw(format!("{name:<6}{}", cells.concat()).trim_end().to_owned())
+    };
+    let second = if second.is_empty() { String::new() } else { format!("{second:>11}") };
+    let third = if pinned.is_some() { format!("{:>7}", "B") } else { String::new() };
+    let mut lines = vec![
+        Line::styled(format!("{} bins {way}", answer.to.bins), theme.bold()),
+        Line::raw(""),
+        Line::styled(format!("{:<6}{first:>8}{second}{third}", ""), theme.bold()),
+        row("ECE", |b| b.ece),
+        row("-bias", |b| b.debiased),
+        row("smECE", |b| b.smooth),
+        row("MCE", |b| b.mce),
+        row("Brier", |b| b.brier),
+        row("loss", |b| b.log_loss),
+        Line::raw(""),
+    ];
+    let said = match answer.to.mended {
+        Mended::Not => None,
+        Mended::Run => Some(["before and after the maps that", "the run was calibrated with"]),
+        Mended::Crossed(_) => Some(["each half of the patients by", "the map fitted on the other"]),
+    };
+    if let Some(said) = said {
+        lines.extend(said.map(|text| Line::styled(text, theme.dim())));
+        lines.push(Line::styled(
+            format!("{} before  {} after", theme.sign("○", "-"), theme.sign("●", "o")),
+            theme.dim(),
+        ));
+        lines.push(Line::raw(""));
     }
-    match calibrated.iter().all(|p| (0.0..=1.0).contains(p)) {
-        true => Ok(calibrated),
-        false => Err(Error::new("the fitted map gives no probabilities")),
+    if let Some(pinned) = &shared.pinned {
+        let text = cut(&format!("{} B: {}", theme.sign("□", "B"), pinned.overview.name), usize::from(NUMBERS));
+        lines.push(Line::styled(text, Style::new().fg(theme.curve(3))));
+        lines.push(Line::raw(""));
     }
+    lines.push(Line::styled("  p mean  share        rows", theme.bold()));
+    let room = usize::from(height).saturating_sub(lines.len());
+    let bin = |b: &Bin| Line::raw(format!("{:>8.3} {:>6.3} {:>5}/{:<6}", b.mean, b.observed, b.n_pos, b.n));
+    lines.extend(shown.bins.iter().take(room).map(bin));
+    lines
 }

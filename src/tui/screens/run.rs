@@ -11,10 +11,10 @@ use ratatui::widgets::Paragraph;
 
 use crate::error::Error;
 use crate::inference::engine::Progress;
-use crate::tui::app::Shared;
 use crate::tui::jobs::News;
 use crate::tui::keymap::Action;
 use crate::tui::live::{self, Begun, Control};
+use crate::tui::shared::Shared;
 use crate::tui::theme::Theme;
 use crate::tui::watch::{Live, Watch};
 use crate::tui::widgets::text::{cut, duration, interval, number, tail};
@@ -80,7 +80,7 @@ impl RunScreen {
         let due = self.looked.is_none_or(|t| t.elapsed() >= EVERY);
         if due && let Some(mut watch) = self.watch.take_if(|w| !w.finished() || w.done == 0) {
             self.looked = Some(Instant::now());
-            shared.jobs.start(move || {
+            shared.jobs.start(move |_| {
                 let result = watch.update();
                 News::Watched(watch, result.err())
             });

@@ -6,13 +6,13 @@ use ratatui::text::Line;
 use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
 
 use crate::metrics::compare::Comparison;
-use crate::tui::analysis::Analysis;
-use crate::tui::app::Shared;
+use crate::metrics::evaluation::{Evaluation, LabelEvaluation};
+use crate::metrics::operating_point::Confusion;
+use crate::tui::analysis::LabelData;
 use crate::tui::keymap::Action;
+use crate::tui::screens::subgroups::Subgroups;
+use crate::tui::shared::Shared;
 use crate::tui::widgets::text::{cut, interval, number, with_interval};
-
-/// Rows below the table: macro average, heading, operating points, remarks.
-const BELOW: u16 = 9;
 
 /// The panel's state.
 #[derive(Default)]
@@ -20,6 +20,8 @@ pub struct TableScreen {
     sort: usize,
     reversed: bool,
     selected: TableState,
+    /// The chosen label by an attribute, instead of all labels.
+    pub subgroups: Subgroups,
 }
 
 /// A column: its name, its width, what stands in it, and what it is sorted by (text columns by nothing).
@@ -30,27 +32,27 @@ struct Column {
     key: fn(&Place) -> Option<f64>,
 }
 
-/// A label of an analysis, with its threshold and the pinned run.
+/// A label with its threshold and the pinned run.
 struct Place<'a> {
-    analysis: &'a Analysis,
-    label: usize,
+    entry: &'a LabelEvaluation,
+    rows: Option<&'a LabelData>,
     threshold: f64,
     difference: Option<Comparison>,
 }
 
 const COLUMNS: [Column; 10] = [
-    Column { name: "label", width: 20, cell: |p| cut(p.analysis.label(p.label), 20), key: |_| None },
-    Column { name: "n", width: 6, cell: |p| p.entry().n.to_string(), key: |p| Some(p.entry().n as f64) },
-    Column { name: "pos", width: 5, cell: |p| p.entry().n_pos.to_string(), key: |p| Some(p.entry().n_pos as f64) },
+    Column { name: "label", width: 20, cell: |p| cut(&p.entry.label, 20), key: |_| None },
+    Column { name: "n", width: 6, cell: |p| p.entry.n.to_string(), key: |p| Some(p.entry.n as f64) },
+    Column { name: "pos", width: 5, cell: |p| p.entry.n_pos.to_string(), key: |p| Some(p.entry.n_pos as f64) },
     Column { name: "AUROC", width: 6, cell: |p| number(p.auroc()), key: |p| p.auroc() },
     Column {
         name: "95% CI",
         width: 11,
-        cell: |p| interval(p.entry().auroc.as_ref().map(|a| &a.estimate)),
+        cell: |p| interval(p.entry.auroc.as_ref().map(|a| &a.estimate)),
         key: |p| p.auroc(),
     },
     Column { name: "AP", width: 6, cell: |p| number(p.average_precision()), key: |p| p.average_precision() },
-    Column { name: "Brier", width: 6, cell: |p| number(p.entry().brier), key: |p| p.entry().brier },
+    Column { name: "Brier", width: 6, cell: |p| number(p.entry.brier), key: |p| p.entry.brier },
     Column { name: "ECE", width: 6, cell: |p| number(p.ece()), key: |p| p.ece() },
     Column { name: "sens", width: 6, cell: |p| number(p.rates().0), key: |p| p.rates().0 },
     Column { name: "spec", width: 6, cell: |p| number(p.rates().1), key: |p| p.rates().1 },
@@ -67,26 +69,24 @@ fn signed(value: Option<f64>) -> String {
 }
 
 impl Place<'_> {
-    fn entry(&self) -> &crate::metrics::evaluation::LabelEvaluation {
-        &self.analysis.evaluation.labels[self.label]
-    }
-
     fn auroc(&self) -> Option<f64> {
-        self.entry().auroc.as_ref().map(|a| a.estimate.value)
+        self.entry.auroc.as_ref().map(|a| a.estimate.value)
     }
 
     fn average_precision(&self) -> Option<f64> {
-        self.entry().average_precision.map(|v| v.value)
+        self.entry.average_precision.map(|v| v.value)
     }
 
     fn ece(&self) -> Option<f64> {
-        self.entry().ece.map(|e| e.value)
+        self.entry.ece.map(|e| e.value)
     }
 
+    /// Sensitivity and specificity at the threshold: looked up, or stored, where the rows are not read yet.
     fn rates(&self) -> (Option<f64>, Option<f64>) {
-        let measures = self.analysis.labels[self.label]
-            .cut()
-            .map(|ranked| crate::metrics::operating_point::Confusion::at(ranked, self.threshold).measures());
+        let measures = match self.rows {
+            Some(rows) => rows.cut().map(|ranked| Confusion::at(ranked, self.threshold).measures()),
+            None => self.entry.operating_points.iter().find(|p| p.threshold == self.threshold).map(|p| p.measures),
+        };
         (measures.and_then(|m| m.sensitivity), measures.and_then(|m| m.specificity))
     }
 
@@ -102,9 +102,12 @@ impl Place<'_> {
 impl TableScreen {
     /// Carries an action out.
     pub fn act(&mut self, action: Action, shared: &mut Shared) {
+        if action == Action::Subgroups {
+            return self.subgroups.turn(shared);
+        }
         let columns = columns(shared.pinned.is_some()).len();
-        let Some(analysis) = &shared.analysis else { return };
-        let order = self.order(analysis, shared);
+        let Some(evaluation) = &shared.evaluation else { return };
+        let order = self.order(evaluation, shared);
         let at = order.iter().position(|&i| i == shared.label).unwrap_or(0);
         let last = order.len().saturating_sub(1);
         let to = match action {
@@ -124,9 +127,24 @@ impl TableScreen {
 
     /// Draws the panel.
     pub fn draw(&mut self, frame: &mut Frame, area: Rect, shared: &mut Shared) {
-        let Some(analysis) = &shared.analysis else { return };
+        let details = match &shared.evaluation {
+            Some(evaluation) => details(evaluation, shared),
+            None => vec![Line::raw("evaluating ...")],
+        };
+        let [above, below] =
+            Layout::vertical([Constraint::Min(4), Constraint::Length(details.len() as u16 + 1)]).areas(area);
+        let lines = std::iter::once(Line::raw("")).chain(details).collect::<Vec<_>>();
+        frame.render_widget(Paragraph::new(lines), below);
+        if self.subgroups.on() && shared.analysis.is_some() {
+            self.subgroups.draw(frame, above, shared);
+        } else {
+            self.draw_labels(frame, above, shared);
+        }
+    }
+
+    fn draw_labels(&mut self, frame: &mut Frame, above: Rect, shared: &mut Shared) {
+        let Some(evaluation) = &shared.evaluation else { return };
         let theme = &shared.theme;
-        let [above, below] = Layout::vertical([Constraint::Min(4), Constraint::Length(BELOW)]).areas(area);
         let mut room = above.width;
         let shown: Vec<&Column> = columns(shared.pinned.is_some())
             .into_iter()
@@ -137,7 +155,7 @@ impl TableScreen {
             })
             .collect();
         self.sort = self.sort.min(shown.len() - 1);
-        let order = self.order(analysis, shared);
+        let order = self.order(evaluation, shared);
         let header = shown.iter().enumerate().map(|(i, c)| {
             let sign = match (i == self.sort, self.reversed) {
                 (false, _) => "",
@@ -148,7 +166,7 @@ impl TableScreen {
             Cell::from(if i == 0 { name } else { format!("{name:>w$}", w = usize::from(c.width)) })
         });
         let rows = order.iter().map(|&i| {
-            let place = shared.place(analysis, i);
+            let place = shared.place(&evaluation.labels[i], i);
             let cells = shown.iter().enumerate().map(|(k, c)| {
                 let cell = (c.cell)(&place);
                 if k == 0 { cell } else { format!("{cell:>w$}", w = usize::from(c.width)) }
@@ -161,15 +179,18 @@ impl TableScreen {
             .row_highlight_style(theme.selected())
             .column_spacing(1);
         frame.render_stateful_widget(table, above, &mut self.selected);
-        frame.render_widget(Paragraph::new(details(analysis, shared)), below);
+        let first = self.selected.offset();
+        let rows = (above.y + 1..above.bottom()).zip(order.into_iter().skip(first));
+        shared.zones.extend(rows.map(|(y, i)| (Rect { y, height: 1, ..above }, i)));
     }
 
     /// The labels as the panel lists them.
-    fn order(&self, analysis: &Analysis, shared: &Shared) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..analysis.labels.len()).collect();
+    fn order(&self, evaluation: &Evaluation, shared: &Shared) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..evaluation.labels.len()).collect();
         if self.sort > 0 {
             let column = columns(shared.pinned.is_some())[self.sort];
-            let keys: Vec<Option<f64>> = order.iter().map(|&i| (column.key)(&shared.place(analysis, i))).collect();
+            let keys: Vec<Option<f64>> =
+                order.iter().map(|&i| (column.key)(&shared.place(&evaluation.labels[i], i))).collect();
             // The highest first; what has no value last, whichever way round.
             order.sort_by(|&a, &b| match (keys[a], keys[b]) {
                 (Some(a), Some(b)) if self.reversed => a.total_cmp(&b),
@@ -184,9 +205,10 @@ impl TableScreen {
 }
 
 impl Shared {
-    fn place<'a>(&'a self, analysis: &'a Analysis, label: usize) -> Place<'a> {
-        let difference = self.differences.get(label).copied().flatten();
-        Place { analysis, label, threshold: self.thresholds[label], difference }
+    fn place<'a>(&'a self, entry: &'a LabelEvaluation, i: usize) -> Place<'a> {
+        let rows = self.analysis.as_ref().and_then(|a| a.labels.get(i));
+        let difference = self.differences.get(i).copied().flatten();
+        Place { entry, rows, threshold: self.thresholds[i], difference }
     }
 }
 
@@ -198,10 +220,10 @@ fn columns(compared: bool) -> Vec<&'static Column> {
 }
 
 /// The macro average, then the selected label's operating points and remarks.
-fn details<'a>(analysis: &'a Analysis, shared: &Shared) -> Vec<Line<'a>> {
+fn details(evaluation: &Evaluation, shared: &Shared) -> Vec<Line<'static>> {
     let theme = &shared.theme;
-    let entry = &analysis.evaluation.labels[shared.label];
-    let mean = &analysis.evaluation.macro_average;
+    let entry = &evaluation.labels[shared.label];
+    let mean = &evaluation.macro_average;
     let auroc = mean.auroc.as_ref();
     let mut lines = vec![
         Line::styled(
@@ -238,6 +260,6 @@ fn details<'a>(analysis: &'a Analysis, shared: &Shared) -> Vec<Line<'a>> {
     }
     let warned = entry.auroc.as_ref().and_then(|a| a.warning.as_ref());
     let remarks = [entry.not_evaluable.as_ref(), entry.calibration_refused.as_ref(), warned];
-    lines.extend(remarks.into_iter().flatten().map(|r| Line::styled(r.as_str(), theme.dim())));
+    lines.extend(remarks.into_iter().flatten().map(|r| Line::styled(r.clone(), theme.dim())));
     lines
 }

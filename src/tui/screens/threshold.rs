@@ -9,12 +9,12 @@ use ratatui::widgets::Paragraph;
 use crate::metrics::decision_curve::{net_benefit_at_prevalence, predictive_values};
 use crate::metrics::operating_point::{Confusion, Measures, OperatingPoint, Rule};
 use crate::metrics::roc::Ranked;
-use crate::tui::app::Shared;
 use crate::tui::keymap::Action;
+use crate::tui::shared::Shared;
 use crate::tui::theme::Theme;
 use crate::tui::widgets::plot::{Mark, Plot, x_at};
 use crate::tui::widgets::popup::{Ask, Prompt};
-use crate::tui::widgets::text::{number, with_interval};
+use crate::tui::widgets::text::{cut, number, with_interval};
 
 /// Thresholds at which the curves are looked up: two to a column of a wide terminal.
 const STEPS: usize = 240;
@@ -48,7 +48,6 @@ impl ThresholdScreen {
                     now,
                 ));
             }
-            Action::Save => return shared.save_threshold(),
             Action::Youden => Rule::Youden,
             Action::BestF1 => Rule::F1,
             _ => return shared.act_on_threshold(action, 0.01 * 0.5f64.powi(self.zoom as i32)),
@@ -82,44 +81,46 @@ impl ThresholdScreen {
     /// Draws the panel.
     pub fn draw(&mut self, frame: &mut Frame, area: Rect, shared: &mut Shared) {
         self.drawn = None;
-        let Some(analysis) = &shared.analysis else { return };
+        let Some(label) = shared.rows() else { return };
         let theme = &shared.theme;
-        let label = &analysis.labels[shared.label];
         let Some(ranked) = label.cut() else {
-            let why = analysis.evaluation.labels[shared.label].not_evaluable.clone().unwrap_or_default();
-            frame.render_widget(Paragraph::new(format!("{}: {why}", analysis.label(shared.label))), area);
-            return;
+            return frame.render_widget(Paragraph::new(format!("{}: {}", label.name, shared.why_not())), area);
         };
         let [left, right] = Layout::horizontal([Constraint::Min(40), Constraint::Length(31)]).spacing(1).areas(area);
         let [above, below] = Layout::vertical([Constraint::Fill(3), Constraint::Fill(2)]).areas(left);
         let threshold = shared.thresholds[shared.label];
         let x = self.visible(label.range(), threshold);
-        let at = |k: usize| x[0] + (x[1] - x[0]) * k as f64 / (STEPS - 1) as f64;
         let prevalence = self.prevalence.unwrap_or(f64::from(ranked.n_pos()) / ranked.n() as f64);
 
-        let mut curves: [Vec<(f64, f64)>; 5] = Default::default();
-        for t in (0..STEPS).map(at) {
-            let values = rates(&Confusion::at(ranked, t).measures(), self.prevalence);
-            for (curve, value) in curves.iter_mut().zip(values) {
-                curve.extend(value.map(|v| (t, v)));
-            }
-        }
+        let curves = along(ranked, x, self.prevalence);
+        let other = shared.pinned_rows().and_then(|l| l.cut());
         let cursor = |y: [f64; 2]| Mark::Segment((threshold, y[0]), (threshold, y[1]), theme.faint());
         let mut marks = vec![cursor([0.0, 1.0])];
+        // The pinned run stands back.
+        marks.extend(other.map(|other| along(other, x, self.prevalence)).into_iter().flatten().map(Mark::Faint));
         marks.extend(curves.iter().enumerate().map(|(i, c)| Mark::Curve(c, theme.curve(i))));
         let here = rates(&Confusion::at(ranked, threshold).measures(), self.prevalence);
         let signs = here.iter().enumerate().filter_map(|(i, v)| Some((i, (*v)?)));
         marks.extend(signs.map(|(i, v)| Mark::Sign(threshold, v, LETTERS[i], theme.curve(i))));
-        let title = format!("{}: rates against the threshold", analysis.label(shared.label));
+        let title = format!("{}: rates against the threshold", label.name);
         let inner = Plot { title, x, y: [0.0, 1.0], marks }.draw(above, frame.buffer_mut(), theme);
         self.drawn = Some((inner, x));
 
         let benefit = Benefit::new(ranked, prevalence, x);
-        benefit.draw(x, cursor, frame, below, theme);
+        let beside = other.map(|other| Benefit::new(other, prevalence, x).model);
+        benefit.draw(x, cursor, beside, frame, below, theme);
 
         if let Some(point) = label.at(threshold) {
             let source = shared.sources[shared.label].as_str();
-            let lines = self.beside(&point, ranked, prevalence, source, theme);
+            let mut lines = self.beside(&point, ranked, prevalence, source, theme);
+            if let (Some(other), Some(pinned)) = (other, &shared.pinned) {
+                let m = Confusion::at(other, threshold).measures();
+                lines.push(Line::raw(""));
+                lines.push(Line::styled(cut(&format!("B (faint): {}", pinned.overview.name), 31), theme.dim()));
+                let [sens, spec, ppv, npv, f1] = rates(&m, self.prevalence).map(number);
+                lines.push(Line::styled(format!("sens {sens} spec {spec}"), theme.dim()));
+                lines.push(Line::styled(format!("PPV {ppv} NPV {npv} F1 {f1}"), theme.dim()));
+            }
             frame.render_widget(Paragraph::new(lines), right);
         }
     }
@@ -192,6 +193,23 @@ fn rates(m: &Measures, prevalence: Option<f64>) -> [Option<f64>; NAMES.len()] {
     [m.sensitivity, m.specificity, ppv, npv, f1]
 }
 
+/// The thresholds at which curves are looked up.
+fn steps(x: [f64; 2]) -> impl Iterator<Item = f64> {
+    (0..STEPS).map(move |k| x[0] + (x[1] - x[0]) * k as f64 / (STEPS - 1) as f64)
+}
+
+/// The rates along the thresholds, in the order of [`NAMES`].
+fn along(ranked: &Ranked, x: [f64; 2], prevalence: Option<f64>) -> [Vec<(f64, f64)>; NAMES.len()] {
+    let mut curves: [Vec<(f64, f64)>; NAMES.len()] = Default::default();
+    for t in steps(x) {
+        let values = rates(&Confusion::at(ranked, t).measures(), prevalence);
+        for (curve, value) in curves.iter_mut().zip(values) {
+            curve.extend(value.map(|v| (t, v)));
+        }
+    }
+    curves
+}
+
 /// The threshold on probabilities moved from prevalence `own` to `there` that calls the same rows as `threshold` does
 /// on those as they are: the log-odds move by the difference of the prevalences' log-odds.
 fn moved(threshold: f64, own: f64, there: f64) -> f64 {
@@ -208,9 +226,8 @@ struct Benefit {
 impl Benefit {
     fn new(ranked: &Ranked, prevalence: f64, x: [f64; 2]) -> Self {
         let own = f64::from(ranked.n_pos()) / ranked.n() as f64;
-        let at = |k: usize| x[0] + (x[1] - x[0]) * k as f64 / (STEPS - 1) as f64;
         let (mut model, mut all) = (Vec::new(), Vec::new());
-        for t in (0..STEPS).map(at) {
+        for t in steps(x) {
             if let [found] = net_benefit_at_prevalence(ranked, &[moved(t, own, prevalence)], prevalence)[..] {
                 model.push((t, found.model));
                 all.push((t, found.treat_all));
@@ -223,18 +240,16 @@ impl Benefit {
         &'a self,
         x: [f64; 2],
         cursor: impl Fn([f64; 2]) -> Mark<'a>,
+        pinned: Option<Vec<(f64, f64)>>,
         frame: &mut Frame,
         area: Rect,
         theme: &Theme,
     ) {
         let highest = self.model.iter().chain(&self.all).map(|p| p.1).fold(0.01, f64::max);
         let y = [-highest / 3.0, highest];
-        let marks = vec![
-            cursor(y),
-            Mark::Faint(vec![(x[0], 0.0), (x[1], 0.0)]),
-            Mark::Curve(&self.all, theme.blue()),
-            Mark::Curve(&self.model, theme.orange()),
-        ];
+        let mut marks = vec![cursor(y), Mark::Faint(vec![(x[0], 0.0), (x[1], 0.0)])];
+        marks.extend(pinned.map(Mark::Faint));
+        marks.extend([Mark::Curve(&self.all, theme.blue()), Mark::Curve(&self.model, theme.orange())]);
         let title = "net benefit: model, all (falling), none (0)".into();
         Plot { title, x, y, marks }.draw(area, frame.buffer_mut(), theme);
     }

@@ -1,67 +1,27 @@
 //! The errors of a label one by one: a list, the picture, what the model says of it, and marks.
 
-use std::collections::HashSet;
-
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
-use crate::error::{Error, Result};
-use crate::files;
 use crate::labels;
-use crate::metrics::calibration::Forecast;
-use crate::metrics::label_errors::label_errors;
-use crate::predictions::{Condition, Truth};
 use crate::tui::analysis::Analysis;
 use crate::tui::annotations::Kind;
-use crate::tui::app::Shared;
 use crate::tui::keymap::Action;
+use crate::tui::shared::Shared;
 use crate::tui::theme::Theme;
 use crate::tui::viewer::{Look, Viewer};
 use crate::tui::widgets::popup::{Ask, Prompt};
-use crate::tui::widgets::text::tail;
+use crate::tui::widgets::text::{cut, tail};
+use crate::tui::worklist::{Of, Order, Outcome, chosen, conditions, listed, siblings, sign, truth};
+
+/// Attributes that a blind reader may know: others may be the truth by another name.
+const NEUTRAL: [&str; 3] = ["age", "sex", "view"];
 
 /// Labels that are listed under the picture at most, in two columns.
 const LABELS: usize = 14;
-
-/// Which calls are listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Errors,
-    FalseNegatives,
-    FalsePositives,
-    TruePositives,
-    TrueNegatives,
-    All,
-}
-
-/// In which order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
-    /// The most confident first.
-    Confidence,
-    /// The widest gap between the two runs first.
-    Disagreement,
-    /// The least probable label first (confident learning), only rows whose label looks wrong.
-    LabelErrors,
-    /// The table's.
-    Table,
-}
-
-/// What a list was made for.
-#[derive(Debug, Clone, PartialEq)]
-struct Of {
-    label: usize,
-    threshold: f64,
-    outcome: Outcome,
-    order: Order,
-    search: String,
-    condition: String,
-    blind: bool,
-    pinned: bool,
-}
 
 /// The panel's state.
 pub struct Triage {
@@ -98,52 +58,6 @@ impl Default for Triage {
     }
 }
 
-impl Outcome {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Errors => "errors",
-            Self::FalseNegatives => "FN",
-            Self::FalsePositives => "FP",
-            Self::TruePositives => "TP",
-            Self::TrueNegatives => "TN",
-            Self::All => "all",
-        }
-    }
-
-    fn next(self) -> Self {
-        match self {
-            Self::Errors => Self::FalseNegatives,
-            Self::FalseNegatives => Self::FalsePositives,
-            Self::FalsePositives => Self::TruePositives,
-            Self::TruePositives => Self::TrueNegatives,
-            Self::TrueNegatives => Self::All,
-            Self::All => Self::Errors,
-        }
-    }
-
-    fn holds(self, truth: bool, called: bool) -> bool {
-        match self {
-            Self::Errors => truth != called,
-            Self::FalseNegatives => truth && !called,
-            Self::FalsePositives => !truth && called,
-            Self::TruePositives => truth && called,
-            Self::TrueNegatives => !truth && !called,
-            Self::All => true,
-        }
-    }
-}
-
-impl Order {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Confidence => "most confident first",
-            Self::Disagreement => "runs differ most first",
-            Self::LabelErrors => "label looks wrong",
-            Self::Table => "as in the table",
-        }
-    }
-}
-
 impl Triage {
     /// Forgets the list: there is another table.
     pub fn forget(&mut self) {
@@ -168,18 +82,16 @@ impl Triage {
 
     fn change(&mut self, action: Action, shared: &mut Shared) {
         match action {
-            Action::Outcome => self.outcome = self.outcome.next(),
-            Action::Order => {
-                self.order = match self.order {
-                    Order::Confidence if shared.pinned.is_some() => Order::Disagreement,
-                    Order::Confidence | Order::Disagreement => Order::LabelErrors,
-                    Order::LabelErrors => Order::Table,
-                    Order::Table => Order::Confidence,
-                }
+            Action::Outcome | Action::Order if self.blind => {
+                shared.say("blind: all images are listed, in no order (b ends it)");
             }
+            Action::Outcome => self.outcome = self.outcome.next(),
+            Action::Order => self.order = self.order.next(shared.pinned.is_some()),
             Action::Search => shared.ask(Prompt::new(Ask::Search, "image, patient or attribute holds", &*self.search)),
             Action::Condition => {
-                shared.ask(Prompt::new(Ask::Condition, "condition, as view=PA or age>=60", &*self.condition));
+                let hint = shared.analysis.as_deref().map(conditions).unwrap_or_default();
+                let question = "subgroup: a condition, as view=PA or age>=60 (empty: all)";
+                shared.ask(Prompt::new(Ask::Condition, question, &*self.condition).hint(hint));
             }
             Action::Blind => self.blind = !self.blind,
             Action::Reveal => self.revealed = self.row(),
@@ -190,7 +102,8 @@ impl Triage {
                 let Some((image, _)) = self.image(shared) else { return };
                 let note = shared.annotations.of(&image).find(|a| a.kind == Kind::Note);
                 let note = note.map(|a| a.note.clone()).unwrap_or_default();
-                shared.ask(Prompt::new(Ask::Note, format!("note on {}", tail(&image, 40)), note));
+                let name = if self.hidden() { "this image".to_owned() } else { tail(&image, 40) };
+                shared.ask(Prompt::new(Ask::Note, format!("note on {name}"), note));
             }
             Action::MapLabel => {
                 let count = shared.explainer().map_or(0, |e| e.card.labels.len());
@@ -227,7 +140,9 @@ impl Triage {
             }
             _ => {}
         }
-        (self.selected, self.other) = (if ask == Ask::Note { self.selected } else { 0 }, None);
+        if ask != Ask::Note {
+            (self.selected, self.other) = (0, None);
+        }
     }
 
     fn mark(&mut self, kind: Kind, shared: &mut Shared) {
@@ -238,6 +153,16 @@ impl Triage {
             Ok(false) => shared.say("the mark is taken away"),
             Err(e) => shared.say(e.to_string()),
         }
+    }
+
+    /// Chooses the image of this place in the list.
+    pub fn pick(&mut self, place: usize) {
+        (self.selected, self.other, self.revealed) = (place, None, None);
+    }
+
+    /// Whether what is looked at must not tell of itself. Names and paths often do: `PNEUMONIA/person1_bacteria_2.jpeg`.
+    fn hidden(&self) -> bool {
+        self.blind && self.revealed != self.row()
     }
 
     /// The row that is looked at.
@@ -262,7 +187,7 @@ impl Triage {
 
     /// Draws the panel.
     pub fn draw(&mut self, frame: &mut Frame, area: Rect, shared: &mut Shared) {
-        let Some(analysis) = &shared.analysis else { return };
+        let Some(analysis) = shared.analysis.clone() else { return };
         let of = Of {
             label: shared.label,
             threshold: shared.thresholds[shared.label],
@@ -274,7 +199,7 @@ impl Triage {
             pinned: shared.pinned.is_some(),
         };
         if self.list.as_ref().is_none_or(|(made, _)| *made != of) {
-            let rows = listed(analysis, shared.pinned.as_ref(), &of);
+            let rows = listed(&analysis, shared.pinned.as_deref(), &of);
             self.list = Some((of, rows));
         }
         let width = (area.width / 3).clamp(30, 48);
@@ -282,8 +207,7 @@ impl Triage {
         self.selected = self.selected.min(self.list.as_ref().map_or(0, |(_, r)| r.len().saturating_sub(1)));
         self.draw_list(frame, left, shared);
         let Some(row) = self.row() else { return };
-        let analysis = shared.analysis.as_ref().expect("it was there above");
-        let below = self.below(analysis, row, right.width, shared);
+        let below = self.below(&analysis, row, right.width, shared);
         let [above, under] =
             Layout::vertical([Constraint::Min(5), Constraint::Length(below.len() as u16)]).areas(right);
         frame.render_widget(Paragraph::new(below), under);
@@ -297,7 +221,8 @@ impl Triage {
             Ok(Some(sample)) => sample,
             Ok(None) => return frame.render_widget(Paragraph::new("looking for the pictures ..."), area),
             Err(e) => {
-                let lines = Paragraph::new(format!("no picture: {e}")).wrap(Wrap { trim: true });
+                let text = if self.hidden() { "no picture".to_owned() } else { format!("no picture: {e}") };
+                let lines = Paragraph::new(text).wrap(Wrap { trim: true });
                 return frame.render_widget(lines.style(shared.theme.dim()), area);
             }
         };
@@ -305,18 +230,22 @@ impl Triage {
         let column = explainer.as_ref().and_then(|e| labels::find(&e.card.labels, label));
         self.viewer.draw(&sample, explainer.as_ref(), column, area, frame, shared);
         if let Some(fault) = self.viewer.look(&sample).and_then(|l| l.fault.as_ref()) {
-            let lines = Paragraph::new(fault.to_string()).wrap(Wrap { trim: true }).style(shared.theme.dim());
+            let text = if self.hidden() { "the picture is at fault".to_owned() } else { fault.to_string() };
+            let lines = Paragraph::new(text).wrap(Wrap { trim: true }).style(shared.theme.dim());
             frame.render_widget(lines, Rect { height: area.height.min(3), ..area });
         }
     }
 
-    fn draw_list(&self, frame: &mut Frame, area: Rect, shared: &Shared) {
-        let (Some(analysis), Some((of, rows))) = (&shared.analysis, &self.list) else { return };
+    fn draw_list(&self, frame: &mut Frame, area: Rect, shared: &mut Shared) {
+        let (Some(analysis), Some((of, rows))) = (shared.analysis.clone(), &self.list) else { return };
         let theme = &shared.theme;
         let name = analysis.label(of.label);
         let mut lines = vec![Line::styled(format!("{name} at {:.4}", of.threshold), theme.bold())];
-        let what = if self.blind { "blind, in no order" } else { of.order.name() };
-        lines.push(Line::styled(format!("{} {}, {what}", rows.len(), of.outcome.name()), theme.dim()));
+        let what = match self.blind {
+            true => format!("{}, blind, in no order", rows.len()),
+            false => format!("{} {}, {}", rows.len(), of.outcome.name(), of.order.name()),
+        };
+        lines.push(Line::styled(what, theme.dim()));
         let filters: Vec<&str> =
             [of.search.as_str(), of.condition.as_str()].into_iter().filter(|f| !f.is_empty()).collect();
         if !filters.is_empty() {
@@ -327,20 +256,27 @@ impl Triage {
         }
         let room = usize::from(area.height).saturating_sub(lines.len());
         let first = (self.selected + 1).saturating_sub(room);
+        let top = area.y + lines.len() as u16;
+        shared.zones.extend((first..rows.len()).take(room).map(|i| {
+            let y = top + (i - first) as u16;
+            (Rect { y, height: 1, ..area }, i)
+        }));
         let scores =
             analysis.predictions.labels[analysis.labels[of.label].column].scores.as_deref().unwrap_or_default();
         for (i, &row) in rows.iter().enumerate().skip(first).take(room) {
             let image = &analysis.predictions.images[row];
             let marked = if shared.annotations.of(image).next().is_some() { theme.sign("✎", "m") } else { " " };
+            let shown = !self.blind || self.revealed == Some(row);
             let mut spans = Vec::new();
-            if !self.blind || self.revealed == Some(row) {
-                let (sign, wrong) = sign(truth(analysis, of.label, row), scores[row] >= of.threshold);
+            if shown {
+                let (sign, wrong) = sign(truth(&analysis, of.label, row), scores[row] >= of.threshold);
                 let colour = if wrong { theme.orange() } else { theme.blue() };
                 spans.push(Span::styled(sign, Style::new().fg(colour)));
                 spans.push(Span::raw(format!(" {:.3} ", scores[row])));
             }
             let left = usize::from(area.width).saturating_sub(if spans.is_empty() { 2 } else { 11 });
-            spans.push(Span::raw(format!("{marked} {}", tail(image, left))));
+            let name = if shown { tail(image, left) } else { format!("image {}", i + 1) };
+            spans.push(Span::raw(format!("{marked} {name}")));
             let line = Line::from(spans);
             lines.push(if i == self.selected { line.style(theme.selected()) } else { line });
         }
@@ -352,19 +288,23 @@ impl Triage {
         let theme = &shared.theme;
         let p = &analysis.predictions;
         let image = &p.images[row];
-        let mut lines = vec![Line::styled(tail(image, usize::from(width)), theme.bold())];
+        let hidden = self.hidden();
+        let name = if hidden { format!("image {}", self.selected + 1) } else { tail(image, usize::from(width)) };
+        let mut lines = vec![Line::styled(name, theme.bold())];
         let mut who = Vec::new();
         if let Some(patients) = &p.patients {
             let all = siblings(analysis, row);
             let at = all.iter().position(|&r| r == row).map_or(1, |i| i + 1);
-            who.push(format!("patient {}, image {at} of {}", patients[row], all.len()));
+            let patient = if hidden { "this patient".to_owned() } else { format!("patient {}", patients[row]) };
+            who.push(format!("{patient}, image {at} of {}", all.len()));
         }
-        who.extend(p.attributes.iter().map(|a| format!("{} {}", a.name, a.values[row])));
+        let told = |name: &str| !hidden || NEUTRAL.contains(&name);
+        who.extend(p.attributes.iter().filter(|a| told(&a.name)).map(|a| format!("{} {}", a.name, a.values[row])));
         if !who.is_empty() {
             lines.push(Line::styled(who.join(", "), theme.dim()));
         }
-        if self.blind && self.revealed != Some(row) {
-            lines.push(Line::raw("truth and prediction are hidden; Enter reveals them"));
+        if hidden {
+            lines.push(Line::raw("hidden; Enter reveals truth and prediction"));
         } else {
             lines.extend(self.probabilities(analysis, row, width, shared));
         }
@@ -399,7 +339,7 @@ impl Triage {
             let truth = truth(analysis, i, row);
             let (sign, wrong) = sign(truth, scores[row] >= shared.thresholds[i]);
             let room = half.saturating_sub(12);
-            let name = crate::tui::widgets::text::cut(analysis.label(i), room);
+            let name = cut(analysis.label(i), room);
             let style = if i == shared.label { theme.bold() } else { Style::new() };
             vec![
                 Span::styled(sign, Style::new().fg(if wrong { theme.orange() } else { theme.blue() })),
@@ -419,86 +359,4 @@ fn explained(look: &Look, forced: Option<usize>, label: &str, shared: &Shared, t
     let name = forced.and_then(|i| explainer.card.labels.get(i).cloned()).unwrap_or_else(|| label.to_owned());
     let time = look.explained.map(|t| format!(", {:.0} ms", 1000.0 * t.as_secs_f64())).unwrap_or_default();
     Some(Line::styled(format!("Grad-CAM of {name}, last layer{time}"), theme.dim()))
-}
-
-/// What the data say of a label of a row, under the policy; `None` where it does not count.
-fn truth(analysis: &Analysis, label: usize, row: usize) -> Option<bool> {
-    let truths = analysis.predictions.labels[analysis.labels[label].column].truths.as_deref()?;
-    truths.get(row).copied().and_then(|t: Truth| analysis.policy.positive(t))
-}
-
-/// Two letters for truth and call, and whether the call is wrong.
-fn sign(truth: Option<bool>, called: bool) -> (&'static str, bool) {
-    match (truth, called) {
-        (Some(true), true) => ("TP", false),
-        (Some(false), false) => ("TN", false),
-        (Some(true), false) => ("FN", true),
-        (Some(false), true) => ("FP", true),
-        (None, true) => ("?P", false),
-        (None, false) => ("?N", false),
-    }
-}
-
-/// Rows of the same patient, in the table's order.
-fn siblings(analysis: &Analysis, row: usize) -> Vec<usize> {
-    let Some(patients) = &analysis.predictions.patients else { return vec![row] };
-    (0..patients.len()).filter(|&r| patients[r] == patients[row]).collect()
-}
-
-/// The images that meet a condition.
-fn chosen(analysis: &Analysis, condition: &str) -> Result<HashSet<String>> {
-    let condition: Condition = condition.parse()?;
-    if analysis.predictions.is_empty() {
-        return Err(Error::new("the table is empty"));
-    }
-    Ok(analysis.predictions.filter(&[condition])?.images.into_iter().collect())
-}
-
-/// The rows of the table that the list shows.
-fn listed(analysis: &Analysis, pinned: Option<&Analysis>, of: &Of) -> Vec<usize> {
-    let label = &analysis.labels[of.label];
-    let p = &analysis.predictions;
-    let allowed = if of.condition.is_empty() { None } else { chosen(analysis, &of.condition).ok() };
-    let found = |row: usize| {
-        let holds = |text: &String| text.to_lowercase().contains(&of.search);
-        of.search.is_empty()
-            || holds(&p.images[row])
-            || p.patients.as_ref().is_some_and(|v| holds(&v[row]))
-            || p.attributes.iter().any(|a| holds(&a.values[row]))
-    };
-    let kept = |i: &usize| {
-        let row = label.rows[*i] as usize;
-        of.outcome.holds(label.y[*i], label.p[*i] >= of.threshold)
-            && allowed.as_ref().is_none_or(|a| a.contains(&p.images[row]))
-            && found(row)
-    };
-    let mut rows: Vec<usize> = (0..label.rows.len()).filter(kept).collect();
-    let descending = |rows: &mut Vec<usize>, key: &dyn Fn(usize) -> f64| {
-        rows.sort_by(|&a, &b| key(b).total_cmp(&key(a)));
-    };
-    match of.order {
-        // An order that tells of the prediction would make blindness a sham.
-        _ if of.blind => rows.sort_by_cached_key(|&i| files::sha256(p.images[label.rows[i] as usize].as_bytes())),
-        Order::Table => {}
-        Order::Confidence => descending(&mut rows, &|i| (label.p[i] - of.threshold).abs()),
-        Order::Disagreement => {
-            let theirs = pinned.and_then(|b| Some((b, &b.labels[b.find(analysis.label(of.label))?])));
-            let scores: std::collections::HashMap<&str, f64> = theirs
-                .map(|(b, l)| l.rows.iter().zip(&l.p).map(|(&r, &s)| (b.predictions.images[r as usize].as_str(), s)))
-                .into_iter()
-                .flatten()
-                .collect();
-            descending(&mut rows, &|i| {
-                let other = scores.get(p.images[label.rows[i] as usize].as_str());
-                other.map_or(-1.0, |s| (label.p[i] - s).abs())
-            });
-        }
-        Order::LabelErrors => {
-            let suspects = Forecast::new(&label.y, &label.p).ok().and_then(|f| label_errors(&f));
-            let kept: HashSet<usize> = rows.iter().copied().collect();
-            let suspects = suspects.map(|s| s.suspects).unwrap_or_default();
-            rows = suspects.iter().map(|s| s.row).filter(|row| kept.contains(row)).collect();
-        }
-    }
-    rows.into_iter().map(|i| label.rows[i] as usize).collect()
 }

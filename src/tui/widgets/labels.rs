@@ -17,10 +17,18 @@ pub struct Entry {
     pub style: Style,
 }
 
-/// Draws `entries` so that the `chosen` one can be seen.
-pub fn draw(title: &str, entries: &[Entry], chosen: usize, area: Rect, buffer: &mut Buffer, theme: &Theme) {
+/// Draws `entries` so that the `chosen` one can be seen, and gives where each stands.
+pub fn draw(
+    title: &str,
+    entries: &[Entry],
+    chosen: usize,
+    area: Rect,
+    buffer: &mut Buffer,
+    theme: &Theme,
+) -> Vec<(Rect, usize)> {
+    let mut zones = Vec::new();
     if area.height < 2 || area.width < 10 {
-        return;
+        return zones;
     }
     buffer.set_stringn(area.x, area.y, title, usize::from(area.width), theme.bold());
     let rows = usize::from(area.height - 1);
@@ -32,6 +40,9 @@ pub fn draw(title: &str, entries: &[Entry], chosen: usize, area: Rect, buffer: &
         let sign = if i == chosen { theme.sign("▸", ">") } else { " " };
         let line = format!("{sign} {:<room$} {}", text::cut(&entry.name, room), entry.value);
         let style = if i == chosen { entry.style.patch(theme.bold()) } else { entry.style };
-        buffer.set_stringn(area.x, area.y + 1 + row as u16, line, width, style);
+        let place = Rect { y: area.y + 1 + row as u16, height: 1, ..area };
+        buffer.set_stringn(place.x, place.y, line, width, style);
+        zones.push((place, i));
     }
+    zones
 }

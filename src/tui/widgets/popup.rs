@@ -6,6 +6,10 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Clear, Paragraph, Widget};
 
 use crate::tui::theme::Theme;
+use crate::tui::widgets::text::tail;
+
+/// Columns of a prompt's box.
+const WIDTH: u16 = 64;
 
 /// What a typed line is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub enum Ask {
     Data,
     /// A split of the dataset.
     Split,
+    /// A device.
+    Device,
     /// The folder of the pictures.
     Images,
     /// A picture file.
@@ -45,19 +51,41 @@ pub struct Prompt {
     pub question: String,
     /// What stands there.
     pub text: String,
+    /// What there is to choose from, or nothing.
+    pub hint: String,
 }
 
 impl Prompt {
     /// A question with the answer so far.
     pub fn new(ask: Ask, question: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { ask, question: question.into(), text: text.into() }
+        Self { ask, question: question.into(), text: text.into(), hint: String::new() }
+    }
+
+    /// The same with what there is to choose from below.
+    pub fn hint(self, hint: String) -> Self {
+        Self { hint, ..self }
     }
 
     /// Draws it in the middle.
     pub fn draw(&self, area: Rect, buffer: &mut Buffer, theme: &Theme) {
-        let lines = vec![Line::raw(format!("{}{}", self.text, theme.sign("▏", "_")))];
-        draw(&self.question, lines, 64, area, buffer, theme);
+        // The end of what is typed must be seen.
+        let text = tail(&self.text, usize::from(WIDTH) - 3);
+        let mut lines = vec![Line::raw(format!("{text}{}", theme.sign("▏", "_")))];
+        lines.extend(wrapped(&self.hint).map(|l| Line::styled(l, theme.dim())));
+        draw(&self.question, lines, WIDTH, area, buffer, theme);
     }
+}
+
+/// A text in lines that fit a prompt, broken between words.
+fn wrapped(text: &str) -> impl Iterator<Item = String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut().filter(|l| l.chars().count() + word.chars().count() < usize::from(WIDTH) - 3) {
+            Some(line) => *line = format!("{line} {word}"),
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines.into_iter()
 }
 
 /// Draws `lines` in a box of at most `width` columns in the middle of `area`.

@@ -1,213 +1,8 @@
-//! What every key does, as data: the help, the command bar and the palette are made from this table.
+//! The table of keys.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-/// A panel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Screen {
-    /// Labels and their metrics.
-    Table,
-    /// ROC curves.
-    Roc,
-    /// Precision-recall curves.
-    PrecisionRecall,
-    /// What a threshold does.
-    Threshold,
-    /// Are the probabilities true?
-    Reliability,
-    /// How truths and scores are spread.
-    Distribution,
-    /// The errors, one by one.
-    Triage,
-    /// Inference as it goes.
-    Run,
-    /// Runs, models, datasets.
-    Home,
-    /// One picture of any file.
-    Picture,
-}
-
-impl Screen {
-    /// All, in the order of their number keys (the last is 0).
-    pub const ALL: [Self; 10] = [
-        Self::Table,
-        Self::Roc,
-        Self::PrecisionRecall,
-        Self::Threshold,
-        Self::Reliability,
-        Self::Distribution,
-        Self::Triage,
-        Self::Run,
-        Self::Home,
-        Self::Picture,
-    ];
-
-    /// Its name in the tab line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Table => "Table",
-            Self::Roc => "ROC",
-            Self::PrecisionRecall => "PR",
-            Self::Threshold => "Threshold",
-            Self::Reliability => "Reliability",
-            Self::Distribution => "Distribution",
-            Self::Triage => "Triage",
-            Self::Run => "Run",
-            Self::Home => "Home",
-            Self::Picture => "Picture",
-        }
-    }
-
-    /// The same where there is little room.
-    pub fn short(self) -> &'static str {
-        match self {
-            Self::Threshold => "Thresh",
-            Self::Reliability => "Calib",
-            Self::Distribution => "Dist",
-            Self::Picture => "Pic",
-            other => other.name(),
-        }
-    }
-}
-
-/// What a key asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Leave the program.
-    Quit,
-    /// Give the terminal back to the shell for a while.
-    Suspend,
-    /// Show the keys.
-    Help,
-    /// Find a command by name.
-    Palette,
-    /// Dark, light, no colours.
-    Theme,
-    /// Unicode or ASCII.
-    Ascii,
-    /// Draw everything anew.
-    Redraw,
-    /// Go to a panel.
-    Go(Screen),
-    /// The next panel.
-    NextScreen,
-    /// The panel before.
-    PreviousScreen,
-    /// One up in a list; the label before.
-    Up,
-    /// One down in a list; the next label.
-    Down,
-    /// The label before, also where rows are listed.
-    PreviousLabel,
-    /// The next label.
-    NextLabel,
-    /// A page up.
-    PageUp,
-    /// A page down.
-    PageDown,
-    /// The first.
-    First,
-    /// The last.
-    Last,
-    /// To the left: a lower threshold, the column before.
-    Left,
-    /// To the right.
-    Right,
-    /// To the score just below.
-    ScoreBelow,
-    /// To the score just above.
-    ScoreAbove,
-    /// Open what is selected.
-    Open,
-    /// Closer.
-    ZoomIn,
-    /// Farther.
-    ZoomOut,
-    /// One label or all of them.
-    Overlay,
-    /// Turn the order round.
-    Reverse,
-    /// The threshold of Youden's index.
-    Youden,
-    /// The threshold of the best F1.
-    BestF1,
-    /// The threshold of a sensitivity.
-    Sensitivity,
-    /// The threshold of a specificity.
-    Specificity,
-    /// A prevalence other than the data's.
-    Prevalence,
-    /// Keep the threshold in annotations.csv.
-    Save,
-    /// Another number of bins.
-    Bins,
-    /// Equal width or equal count.
-    Binning,
-    /// Before and after calibration.
-    Calibrate,
-    /// The next kind of calls: FN, FP, TP, TN.
-    Outcome,
-    /// Another order.
-    Order,
-    /// Rows whose text holds something.
-    Search,
-    /// Rows that meet a condition.
-    Condition,
-    /// Hide truths and predictions.
-    Blind,
-    /// Show them for this image.
-    Reveal,
-    /// The next image of the same patient.
-    SamePatient,
-    /// The label looks wrong.
-    MarkLabel,
-    /// An artefact in the picture.
-    MarkArtefact,
-    /// A note in words.
-    Note,
-    /// Grad-CAM over the picture.
-    Overlaid,
-    /// Another label for the map.
-    MapLabel,
-    /// More or less of the map.
-    Opacity,
-    /// Another colour map.
-    Colours,
-    /// Picture and map beside each other.
-    SideBySide,
-    /// A wider or narrower window.
-    Window,
-    /// A brighter or darker level.
-    Level,
-    /// Move the picture's part that is shown.
-    PanLeft,
-    /// See `PanLeft`.
-    PanRight,
-    /// See `PanLeft`.
-    PanUp,
-    /// See `PanLeft`.
-    PanDown,
-    /// Hold a run, or let it go on.
-    Pause,
-    /// Stop a run; what is done is kept.
-    Stop,
-    /// Choose the model.
-    ChooseModel,
-    /// Choose the dataset.
-    ChooseData,
-    /// Choose the folder of the pictures.
-    ChooseImages,
-    /// Choose the split.
-    ChooseSplit,
-    /// Start an evaluation.
-    Start,
-    /// Compare with another run.
-    Pin,
-    /// Look at the folders again.
-    Refresh,
-    /// Open a picture file.
-    OpenFile,
-}
+use super::{Action, Screen, parse};
 
 /// Where keys mean something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -250,15 +45,17 @@ const CUTS: Scope = Scope::On(&[Screen::Threshold, Screen::Roc, Screen::Precisio
 const BINS: Scope = Scope::On(&[Screen::Reliability]);
 const TRIAGE: Scope = Scope::On(&[Screen::Triage]);
 const PICTURES: Scope = Scope::On(&[Screen::Triage, Screen::Picture]);
+const ZOOMED: Scope = Scope::On(&[Screen::Triage, Screen::Picture, Screen::Roc, Screen::PrecisionRecall]);
 const RUN: Scope = Scope::On(&[Screen::Run]);
 const HOME: Scope = Scope::On(&[Screen::Home]);
 const LISTS: Scope = Scope::On(&[Screen::Table, Screen::Triage, Screen::Home]);
 
 /// Every key. The panel's own come before those of everywhere.
-pub const KEYS: &[Binding] = &[
+const KEYS: &[Binding] = &[
     key(&["Left", "h"], Action::Left, "sort by the column before", TABLE),
     key(&["Right", "l"], Action::Right, "sort by the next column", TABLE),
-    main(&["r"], Action::Reverse, "turn the order (Left and Right: sort by)", TABLE),
+    main(&["r"], Action::Reverse, "turn order", TABLE),
+    main(&["g"], Action::Subgroups, "subgroups", TABLE),
     main(&["o"], Action::Overlay, "one or all labels", CURVES),
     key(&["Left", "h"], Action::Left, "lower threshold", CUTS),
     key(&["Right", "l"], Action::Right, "higher threshold", CUTS),
@@ -271,14 +68,14 @@ pub const KEYS: &[Binding] = &[
     main(&["c"], Action::Specificity, "spec >= x", CUT),
     main(&["f"], Action::BestF1, "best F1", CUT),
     main(&["v"], Action::Prevalence, "prevalence", CUT),
-    main(&["w"], Action::Save, "save", CUT),
+    main(&["w"], Action::Save, "save", PLOTS),
     main(&["b"], Action::Bins, "bins", BINS),
     main(&["e"], Action::Binning, "equal width or count", BINS),
     main(&["c"], Action::Calibrate, "before and after calibration", BINS),
     main(&["f"], Action::Outcome, "FN FP TP TN", TRIAGE),
     main(&["o"], Action::Order, "order", TRIAGE),
     main(&["/"], Action::Search, "search", TRIAGE),
-    key(&["w"], Action::Condition, "condition, as view=PA", TRIAGE),
+    main(&["w"], Action::Condition, "subgroup", TRIAGE),
     main(&["b"], Action::Blind, "blind", TRIAGE),
     key(&["Enter"], Action::Reveal, "reveal this image", TRIAGE),
     key(&["n"], Action::SamePatient, "patient's other images", TRIAGE),
@@ -294,19 +91,20 @@ pub const KEYS: &[Binding] = &[
     key(&["]"], Action::Level, "level", PICTURES),
     key(&["+", "="], Action::ZoomIn, "zoom in", PICTURES),
     key(&["-"], Action::ZoomOut, "zoom out", PICTURES),
-    key(&["A-Left", "A"], Action::PanLeft, "picture to the left", PICTURES),
-    key(&["A-Right", "D"], Action::PanRight, "picture to the right", PICTURES),
-    key(&["A-Up", "W"], Action::PanUp, "picture up", PICTURES),
-    key(&["A-Down", "S"], Action::PanDown, "picture down", PICTURES),
+    key(&["A-Left", "A"], Action::PanLeft, "look to the left", ZOOMED),
+    key(&["A-Right", "D"], Action::PanRight, "look to the right", ZOOMED),
+    key(&["A-Up", "W"], Action::PanUp, "look up", ZOOMED),
+    key(&["A-Down", "S"], Action::PanDown, "look down", ZOOMED),
     main(&["e"], Action::OpenFile, "open a picture", Scope::On(&[Screen::Picture])),
     main(&["Space"], Action::Pause, "pause or go on", RUN),
     main(&["S"], Action::Stop, "stop and keep", RUN),
     main(&["Enter"], Action::Open, "open", HOME),
     main(&["m"], Action::ChooseModel, "model", HOME),
     main(&["d"], Action::ChooseData, "dataset", HOME),
-    main(&["s"], Action::ChooseSplit, "split", HOME),
+    main(&["v"], Action::ChooseDevice, "device", HOME),
     key(&["i"], Action::ChooseImages, "folder of the dataset's files", HOME),
     main(&["e"], Action::Start, "evaluate", HOME),
+    main(&["s"], Action::ChooseSplit, "split", HOME),
     key(&["r"], Action::Refresh, "look again", HOME),
     key(&["p"], Action::Pin, "pin another run for comparison", Scope::Everywhere),
     key(&["Up", "k"], Action::Up, "label or row above", Scope::Everywhere),
@@ -367,65 +165,6 @@ fn normal(event: KeyEvent) -> (KeyCode, KeyModifiers) {
     }
 }
 
-/// The key that a name stands for: a character, `Enter`, `Left` and so on, with `S-`, `C-`, `A-` before it for Shift,
-/// Control, Alt.
-pub fn parse(name: &str) -> Option<KeyEvent> {
-    let mut modifiers = KeyModifiers::NONE;
-    let mut rest = name;
-    for (prefix, modifier) in [("C-", KeyModifiers::CONTROL), ("A-", KeyModifiers::ALT), ("S-", KeyModifiers::SHIFT)] {
-        if let Some(after) = rest.strip_prefix(prefix) {
-            modifiers |= modifier;
-            rest = after;
-        }
-    }
-    let code = match rest {
-        "Tab" if modifiers.contains(KeyModifiers::SHIFT) => KeyCode::BackTab,
-        "Tab" => KeyCode::Tab,
-        "Enter" => KeyCode::Enter,
-        "Esc" => KeyCode::Esc,
-        "Space" => KeyCode::Char(' '),
-        "Backspace" => KeyCode::Backspace,
-        "Left" => KeyCode::Left,
-        "Right" => KeyCode::Right,
-        "Up" => KeyCode::Up,
-        "Down" => KeyCode::Down,
-        "PageUp" => KeyCode::PageUp,
-        "PageDown" => KeyCode::PageDown,
-        "Home" => KeyCode::Home,
-        "End" => KeyCode::End,
-        one => {
-            let mut letters = one.chars();
-            let code = KeyCode::Char(letters.next()?);
-            letters.next().is_none().then_some(code)?
-        }
-    };
-    Some(KeyEvent::new(code, modifiers))
-}
-
-/// The keys of a text such as `jj<Tab>0.9<Enter>`: characters, and names in angle brackets. `None` for a name that is no
-/// key.
-pub fn keys(text: &str) -> Option<Vec<KeyEvent>> {
-    let mut found = Vec::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        match rest
-            .strip_prefix('<')
-            .and_then(|r| r.split_once('>'))
-            .filter(|(name, _)| name.len() > 1 && !name.contains('<'))
-        {
-            Some((name, after)) => {
-                found.push(parse(name)?);
-                rest = after;
-            }
-            None => {
-                found.push(KeyEvent::new(KeyCode::Char(first), KeyModifiers::NONE));
-                rest = &rest[first.len_utf8()..];
-            }
-        }
-    }
-    Some(found)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -440,15 +179,6 @@ mod tests {
                 assert!(seen.insert(normal(key)), "`{name}` stands twice on {}", screen.name());
             }
         }
-    }
-
-    #[test]
-    fn names_in_text() {
-        let found = keys("a<C-c><<Enter>").unwrap();
-        let codes: Vec<_> = found.iter().map(|k| k.code).collect();
-        assert_eq!(codes, [KeyCode::Char('a'), KeyCode::Char('c'), KeyCode::Char('<'), KeyCode::Enter]);
-        assert_eq!(found[1].modifiers, KeyModifiers::CONTROL);
-        assert!(keys("<Nokey>").is_none());
     }
 
     #[test]

@@ -1,0 +1,88 @@
+//! The other steps of a network in training.
+
+use candle_core::{Module, Result, Tensor, Var, bail};
+
+use super::kernels::Set;
+use super::tape::{Node, Tape};
+use super::{Activation, Conv2d, Form, cpu, pool};
+
+impl Tape {
+    /// The convolution of `x` with `weight`, without bias; the form's activation must be none.
+    pub fn conv(&mut self, x: Node, weight: &Var, form: Form) -> Result<Node> {
+        let (_, inputs, h, w) = x.value().dims4()?;
+        let bias = Tensor::zeros(weight.dim(0)?, x.value().dtype(), x.value().device())?;
+        // Of the variable itself, so that nothing is prepared for later passes.
+        let conv = Conv2d::new(weight.as_tensor().clone(), bias, form)?;
+        let weight = self.parameter(weight);
+        let plan = conv.plan((inputs, h, w))?;
+        if plan.activation != Activation::Identity {
+            bail!("in training an activation is a step of its own");
+        }
+        let y = conv.forward(x.value())?.detach();
+        let (input, weights, wanted) = (x.value().clone(), weight.value().clone(), x.is_tracked());
+        Ok(self.push(&[&x, &weight], y, move |grad| {
+            let (dx, dw) = plan.backward(Set::best(), &input, &weights, &grad, wanted)?;
+            Ok(vec![dx, Some(dw)])
+        }))
+    }
+
+    /// `x * weight^T + bias` of `[n, inputs]`.
+    pub fn linear(&mut self, x: Node, weight: &Var, bias: Option<&Var>) -> Result<Node> {
+        let weight = self.parameter(weight);
+        let bias = bias.map(|bias| self.parameter(bias));
+        let mut y = x.value().matmul(&weight.value().t()?)?;
+        if let Some(bias) = &bias {
+            y = y.broadcast_add(bias.value())?;
+        }
+        let (input, weights, with_bias) = (x.value().clone(), weight.value().clone(), bias.is_some());
+        let inputs: Vec<_> = [Some(&x), Some(&weight), bias.as_ref()].into_iter().flatten().collect();
+        Ok(self.push(&inputs, y, move |grad| {
+            let mut gradients = vec![Some(grad.matmul(&weights)?), Some(grad.t()?.matmul(&input)?)];
+            if with_bias {
+                gradients.push(Some(grad.sum(0)?));
+            }
+            Ok(gradients)
+        }))
+    }
+
+    /// The activation of every value.
+    pub fn activation(&mut self, x: Node, activation: Activation) -> Result<Node> {
+        let y = activation.forward(x.value())?;
+        let results = y.clone();
+        Ok(self.push(&[&x], y, move |grad| Ok(vec![Some(activation.gradient(&results, &grad)?)])))
+    }
+
+    /// See [`max_pool_3`](super::max_pool_3).
+    pub fn max_pool_3(&mut self, x: Node) -> Result<Node> {
+        let (y, input) = (pool::max_pool_3(x.value())?, x.value().clone());
+        Ok(self.push(&[&x], y, move |grad| Ok(vec![Some(pool::max_pool_3_gradient(&input, &grad)?)])))
+    }
+
+    /// See [`avg_pool_2`](super::avg_pool_2).
+    pub fn avg_pool_2(&mut self, x: Node) -> Result<Node> {
+        let (y, shape) = (pool::avg_pool_2(x.value())?, x.value().shape().clone());
+        Ok(self.push(&[&x], y, move |grad| Ok(vec![Some(pool::avg_pool_2_gradient(&shape, &grad)?)])))
+    }
+
+    /// See [`global_average`](super::global_average).
+    pub fn global_average(&mut self, x: Node) -> Result<Node> {
+        let (y, shape) = (pool::global_average(x.value())?, x.value().shape().clone());
+        Ok(self.push(&[&x], y, move |grad| Ok(vec![Some(pool::global_average_gradient(&shape, &grad)?)])))
+    }
+
+    /// `x * mask`, where the mask has the shape of `x`: dropout, say.
+    pub fn masked(&mut self, x: Node, mask: Tensor) -> Result<Node> {
+        let y = (x.value() * &mask)?;
+        Ok(self.push(&[&x], y, move |grad| Ok(vec![Some((grad * mask)?)])))
+    }
+}
+
+/// What `with` does to the values of a parameter, given those of its gradient: a step of an optimiser.
+pub fn update(parameter: &Var, grad: &Tensor, with: impl FnOnce(&mut [f32], &[f32])) -> Result<()> {
+    cpu::read(&grad.contiguous()?, |grad| {
+        cpu::write(parameter.as_tensor(), |values| {
+            with(values, grad);
+            Ok(())
+        })
+    })
+}

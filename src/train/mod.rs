@@ -1,0 +1,5 @@
+//! Training: what changes a network's weights.
+
+mod optimizer;
+
+pub use optimizer::Adam;

@@ -1,0 +1,155 @@
+//! What there is to open and to evaluate: runs, models and datasets, what is missing of them, and the commands that help.
+
+use std::path::{Path, PathBuf};
+
+use crate::cards::catalogue::{self, CardFile, Home};
+use crate::cards::dataset::{DatasetCard, Layout};
+use crate::cards::model::ModelCard;
+use crate::run::{Description, RunFolder};
+
+/// Where runs go unless it is said otherwise.
+pub const REPORTS: &str = "reports";
+
+/// Where a person's own cards are looked for.
+const FOLDERS: [&str; 4] = [".", "models", "datasets", "weights"];
+
+/// Something that can be opened or chosen.
+pub struct Item {
+    /// What it is.
+    pub group: Group,
+    /// Its folder, or the name or path of its card.
+    pub name: String,
+    /// In a few words.
+    pub says: String,
+    /// More about it: what is missing, and commands.
+    pub more: Vec<String>,
+}
+
+/// Kinds of items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// A finished run.
+    Run,
+    /// One that somebody may be writing.
+    Unfinished,
+    /// A model card.
+    Model,
+    /// A dataset card.
+    Data,
+}
+
+impl Group {
+    /// The heading above its items.
+    pub fn heading(self) -> &'static str {
+        match self {
+            Self::Run | Self::Unfinished => "Runs below ./reports",
+            Self::Model => "Models",
+            Self::Data => "Datasets",
+        }
+    }
+}
+
+/// All items: runs, then bundled cards and those in the working folder.
+pub fn items() -> Vec<Item> {
+    let own = own_cards();
+    let of = |schema: &'static str| {
+        own.iter().filter(move |(found, _)| found.starts_with(schema)).map(|(_, name)| name.clone())
+    };
+    let models = catalogue::model_names().map(str::to_owned).chain(of("roentgen/model/"));
+    let datasets = catalogue::dataset_names().map(str::to_owned).chain(of("roentgen/dataset/"));
+    runs(Path::new(REPORTS)).into_iter().chain(models.map(model)).chain(datasets.map(dataset)).collect()
+}
+
+/// Schema and path of the cards in the working folder.
+fn own_cards() -> Vec<(String, String)> {
+    let files = FOLDERS.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
+    let mut paths: Vec<PathBuf> = files.filter_map(|e| Some(e.ok()?.path())).collect();
+    paths.retain(|p| p.extension().is_some_and(|e| e == "toml"));
+    paths.sort();
+    let card = |path: PathBuf| {
+        let table: toml::Table = toml::from_str(&std::fs::read_to_string(&path).ok()?).ok()?;
+        let path = path.strip_prefix(".").unwrap_or(&path).display().to_string();
+        Some((table.get("schema")?.as_str()?.to_owned(), path))
+    };
+    paths.into_iter().filter_map(card).collect()
+}
+
+/// The run folders in `folder`, sorted by name.
+fn runs(folder: &Path) -> Vec<Item> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
+    paths.sort();
+    paths.into_iter().filter(|path| RunFolder::new(path).run_toml().exists()).map(run).collect()
+}
+
+fn run(path: PathBuf) -> Item {
+    let folder = RunFolder::new(&path);
+    let name = path.display().to_string();
+    let unfinished = folder.journal().exists();
+    let group = if unfinished { Group::Unfinished } else { Group::Run };
+    let d = match Description::read(&folder) {
+        Ok(d) => d,
+        Err(e) => return Item { group, name, says: e.to_string(), more: Vec::new() },
+    };
+    let mut more = vec![format!("{} on {}, {} images, {}", d.model.name, d.dataset.name, d.images, d.device)];
+    let says = if unfinished {
+        let split = d.split.map(|s| format!(" --split {s}")).unwrap_or_default();
+        more.push("unfinished; if nobody writes it, go on by the command that began it and --resume:".into());
+        more.push(format!("  roentgen evaluate --model {} --data {}{split} ...", d.model.name, d.dataset.name));
+        "unfinished: Enter watches it"
+    } else {
+        more.push(format!("  roentgen tui {name}"));
+        "finished"
+    };
+    Item { group, name, says: says.into(), more }
+}
+
+fn model(name: String) -> Item {
+    let (says, more) = match catalogue::model(&name) {
+        Ok((card, home)) => weights(&card, &home, &name),
+        Err(e) => ("the card is at fault".to_owned(), vec![e.to_string()]),
+    };
+    Item { group: Group::Model, name, says, more }
+}
+
+fn weights(card: &ModelCard, home: &Home, name: &str) -> (String, Vec<String>) {
+    let about = format!("{}: {} ({})", card.architecture, card.labels.join(", "), card.licence);
+    let Some(path) = &card.weights.path else {
+        let says = format!("{} labels, weights are on the Hub", card.labels.len());
+        return (says, vec![about, format!("  get them: roentgen weights fetch {name}")]);
+    };
+    match catalogue::file_of(card, home, path) {
+        Ok(CardFile::Path(path)) if !path.is_file() => {
+            let source = card.source.clone().map(|s| format!("; the card says where from: {s}")).unwrap_or_default();
+            ("weights are missing".into(), vec![about, format!("missing: {}{source}", path.display())])
+        }
+        Ok(_) => (format!("{} labels, weights are here", card.labels.len()), vec![about]),
+        Err(e) => ("weights are missing".into(), vec![about, e.to_string()]),
+    }
+}
+
+fn dataset(name: String) -> Item {
+    let card = match catalogue::dataset(&name) {
+        Ok(card) => card,
+        Err(e) => {
+            return Item { group: Group::Data, name, says: "the card is at fault".into(), more: vec![e.to_string()] };
+        }
+    };
+    let (says, mut more) = files(&card);
+    if card.layout != Layout::Phantom {
+        more.push(format!("  how to get it: roentgen datasets show {name}"));
+        more.push(format!("  check it: roentgen datasets check {name} --root FOLDER"));
+    }
+    // Last: some have more labels than there is room for.
+    more.push(format!("labels: {} ({})", card.labels.join(", "), card.licence));
+    Item { group: Group::Data, name, says, more }
+}
+
+fn files(card: &DatasetCard) -> (String, Vec<String>) {
+    match &card.root {
+        _ if card.layout == Layout::Phantom => ("drawn on demand".into(), Vec::new()),
+        Some(root) if Path::new(root).is_dir() => (format!("files in {}", Path::new(root).display()), Vec::new()),
+        Some(root) => ("files are missing".into(), vec![format!("missing: {}", Path::new(root).display())]),
+        None => ("files: give their folder (i)".into(), Vec::new()),
+    }
+}
