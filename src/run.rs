@@ -59,6 +59,16 @@ impl RunFolder {
         self.0.join("failures.csv")
     }
 
+    /// Reads [`failures`](Self::failures): image and reason; none where the file is not there.
+    pub fn read_failures(&self) -> Result<Vec<(String, String)>> {
+        let path = self.failures();
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let rows = csv::Reader::from_path(&path).and_then(|mut reader| reader.deserialize().collect());
+        rows.map_err(|e| Error::new(e.to_string()).at(path.display()))
+    }
+
     /// Where a shard's images stand in the whole list; there only in a finished shard.
     pub fn positions(&self) -> PathBuf {
         self.0.join("positions.csv")

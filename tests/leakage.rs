@@ -55,7 +55,7 @@ fn pictures(folder: &Path, files: &[(&str, u32)]) {
             let blob = |k: u32| {
                 let at = |salt: u32| f64::from((seed * 7919 + k * 104_729 + salt * 15_485_863) % 64);
                 let d = (f64::from(x) - at(1)).powi(2) + (f64::from(y) - at(2)).powi(2);
-                (-d / 20.0).exp() * if k % 2 == 0 { 60.0 } else { -60.0 }
+                (-d / 20.0).exp() * if k.is_multiple_of(2) { 60.0 } else { -60.0 }
             };
             image::Luma([(128.0 + (0..24).map(blob).sum::<f64>()) as u8])
         };

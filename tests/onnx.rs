@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use roentgen::cards::model::ModelCard;
-use roentgen::models::{Model, build};
+use roentgen::cards::model::{ModelCard, Output};
+use roentgen::models::{Model, Network, build};
 use roentgen::weights::load;
 
 use crate::formula;
@@ -143,21 +143,36 @@ impl Graph {
             false => self.node("ReduceMean", &[x], &[("axes", &[-1, -2]), ("keepdims", &[1])]),
         };
         let flat = self.node("Flatten", &[&pooled], &[]);
-        let (weight, bias) = (
-            self.weight(&format!("{name}.weight"), &[labels, features]),
-            self.weight(&format!("{name}.bias"), &[labels]),
-        );
-        let logits = self.node("Gemm", &[&flat, &weight, &bias], &[("transB", &[1])]);
+        let logits = self.dense(&flat, name, features, labels);
         let output = self.node("Sigmoid", &[&logits], &[]);
-        let graph = self.graph.bytes(12, &Message::default().text(1, &output).0);
+        self.done(&output)
+    }
+
+    fn dense(&mut self, x: &str, name: &str, inputs: usize, outputs: usize) -> String {
+        let weight = self.weight(&format!("{name}.weight"), &[outputs, inputs]);
+        let bias = self.weight(&format!("{name}.bias"), &[outputs]);
+        self.node("Gemm", &[x, &weight, &bias], &[("transB", &[1])])
+    }
+
+    /// The whole file.
+    fn done(self, output: &str) -> Vec<u8> {
+        let graph = self.graph.bytes(12, &Message::default().text(1, output).0);
         Message::default().number(1, 8).text(2, "test").bytes(7, &graph.0).0
     }
 }
 
 /// A small DenseNet; joined at once or layer by layer.
 pub fn densenet(folded: bool) -> Vec<u8> {
-    let (growth, blocks) = (4, [2, 1, 1, 1]);
     let mut g = Graph { folded, seed: 1, ..Graph::default() };
+    let x = densenet_body(&mut g);
+    g.finish(&x, "classifier", DENSENET_FEATURES, 2)
+}
+
+/// Channels of the small DenseNet's last maps.
+const DENSENET_FEATURES: usize = 9;
+
+fn densenet_body(g: &mut Graph) -> String {
+    let (folded, growth, blocks) = (g.folded, 4, [2, 1, 1, 1]);
     let mut width = 2 * growth;
     let x = g.conv("input", "features.conv0", "features.norm0", [width, 3, 7, 7], 2, 1);
     let x = g.relu(&x);
@@ -199,8 +214,7 @@ pub fn densenet(folded: bool) -> Vec<u8> {
         }
     }
     let x = g.norm(&x, "features.norm5", width);
-    let x = g.relu(&x);
-    g.finish(&x, "classifier", width, 2)
+    g.relu(&x)
 }
 
 fn resnet18(folded: bool) -> Vec<u8> {
@@ -230,14 +244,21 @@ fn resnet18(folded: bool) -> Vec<u8> {
     g.finish(&x, "fc", 512, 2)
 }
 
-fn mobilenet(folded: bool) -> Vec<u8> {
+fn mobilenet(folded: bool, width: f64) -> Vec<u8> {
     let mut g = Graph { folded, seed: 1, ..Graph::default() };
-    let x = g.conv("input", "features.0.0", "features.0.1", [32, 3, 3, 3], 2, 1);
+    let scaled = |channels: usize| {
+        let wide = channels as f64 * width;
+        let nearest = ((wide / 8.0).round() as usize * 8).max(8);
+        if (nearest as f64) < 0.9 * wide { nearest + 8 } else { nearest }
+    };
+    let mut inputs = scaled(32);
+    let x = g.conv("input", "features.0.0", "features.0.1", [inputs, 3, 3, 3], 2, 1);
     let mut x = g.relu6(&x);
-    let (mut inputs, mut number) = (32, 1);
+    let mut number = 1;
     for (expansion, outputs, blocks, first) in
         [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
     {
+        let outputs = scaled(outputs);
         for i in 0..blocks {
             let stride = if i == 0 { first } else { 1 };
             let hidden = inputs * expansion;
@@ -259,7 +280,7 @@ fn mobilenet(folded: bool) -> Vec<u8> {
             (inputs, number) = (outputs, number + 1);
         }
     }
-    let x = g.conv(&x, "features.18.0", "features.18.1", [1280, 320, 1, 1], 1, 1);
+    let x = g.conv(&x, "features.18.0", "features.18.1", [1280, inputs, 1, 1], 1, 1);
     let x = g.relu6(&x);
     g.finish(&x, "classifier.1", 1280, 2)
 }
@@ -287,7 +308,7 @@ fn graphs_of_the_three_families_are_the_networks() {
     for (name, graph, shapes, more) in [
         ("densenet121", densenet as fn(bool) -> Vec<u8>, formula::densenet(4, [2, 1, 1, 1], 3, 2), options),
         ("resnet18", resnet18, formula::resnet([2, 2, 2, 2], false, 2), ""),
-        ("mobilenet_v2", mobilenet, formula::mobilenet_v2(2), ""),
+        ("mobilenet_v2", |folded| mobilenet(folded, 1.0), formula::mobilenet_v2(2), ""),
     ] {
         let golden = build(&card(name, 2, more), formula::weights(&shapes), &Device::Cpu).unwrap();
         let expected = logits(&golden, &x);
@@ -310,6 +331,56 @@ fn graphs_of_the_three_families_are_the_networks() {
 }
 
 #[test]
+fn a_graph_trains_and_tells_head_width_and_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.onnx");
+    let x = formula::tensor("input", &[1, 3, 64, 64], 1);
+    let x = Tensor::from_vec(x, (1, 3, 64, 64), &Device::Cpu).unwrap();
+    let loaded = |bytes: Vec<u8>| {
+        std::fs::write(&path, bytes).unwrap();
+        load(&path, None).unwrap()
+    };
+    // The network that training starts from is the same one.
+    let network = Network::new(&card("onnx", 2, ""), loaded(densenet(true))).unwrap();
+    let options = "[options]\nblocks = [2, 1, 1, 1]\ngrowth = 4\n";
+    let trained = build(&card("densenet121", 2, options), network.tensors().unwrap(), &Device::Cpu).unwrap();
+    let whole = build(&card("onnx", 2, ""), loaded(densenet(true)), &Device::Cpu).unwrap();
+    assert_eq!(logits(&trained, &x), logits(&whole, &x));
+    // MobileNetV2 of another width.
+    let narrow = build(&card("onnx", 2, ""), loaded(mobilenet(true, 0.35)), &Device::Cpu).unwrap();
+    let width = "[options]\nwidth = 0.35\n";
+    let named = build(&card("mobilenet_v2", 2, width), loaded(mobilenet(true, 0.35)), &Device::Cpu).unwrap();
+    assert_eq!(logits(&narrow, &x), logits(&named, &x));
+    // Two dense layers with a ReLU between them.
+    let head = |relu: bool| {
+        let mut g = Graph { folded: true, seed: 1, ..Graph::default() };
+        let x = densenet_body(&mut g);
+        let pooled = g.node("GlobalAveragePool", &[&x], &[]);
+        let flat = g.node("Flatten", &[&pooled], &[]);
+        let first = g.dense(&flat, "classifier.0", DENSENET_FEATURES, 6);
+        let first = if relu { g.relu(&first) } else { first };
+        let last = g.dense(&first, "classifier.1", 6, 2);
+        g.done(&last)
+    };
+    let layers = |activation: &str| {
+        format!("[[head]]\nunits = 6\n{activation}\n[[head]]\nunits = 2\n{options}")
+    };
+    let weights = loaded(head(true));
+    assert_eq!(weights.origin().unwrap().network.clone().unwrap().head.len(), 2);
+    let told = build(&card("onnx", 2, ""), weights, &Device::Cpu).unwrap();
+    let relu = layers("activation = \"relu\"");
+    let named = build(&card("densenet121", 2, &relu), loaded(head(true)), &Device::Cpu).unwrap();
+    assert_eq!(logits(&told, &x), logits(&named, &x));
+    let e = build(&card("densenet121", 2, &layers("")), loaded(head(true)), &Device::Cpu).err().unwrap();
+    assert!(e.to_string().contains("dense layers of other kinds"), "{e}");
+    // A sigmoid at the end and a card that says softmax.
+    let mut other = card("onnx", 2, "");
+    other.output = Output::Softmax;
+    let e = build(&other, loaded(densenet(true)), &Device::Cpu).err().unwrap().to_string();
+    assert_eq!(e, "`output`: `softmax`, but the graph ends in a sigmoid; write `output = \"sigmoid\"`");
+}
+
+#[test]
 fn grad_cam_through_a_graph() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.onnx");
@@ -320,10 +391,15 @@ fn grad_cam_through_a_graph() {
     let golden = build(&card("densenet121", 2, options), formula::weights(&shapes), &Device::Cpu).unwrap();
     let x = formula::tensor("input", &[1, 3, 64, 64], 1);
     let x = Tensor::from_vec(x, (1, 3, 64, 64), &Device::Cpu).unwrap();
-    let (ours, theirs) = (model.last_maps(&x, 1).unwrap(), golden.last_maps(&x, 1).unwrap());
-    assert_eq!(ours.1, theirs.1);
-    let gap = (ours.0 - theirs.0).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
-    assert!(gap < 1e-4, "{gap}");
+    for layer in [None, Some("conv2_block1_concat")] {
+        let of = |model: &Model| model.layer_gradients(&x, &model.layer(layer).unwrap(), &[1]).unwrap();
+        let (ours, theirs) = (of(&model), of(&golden));
+        assert_eq!(ours.shape, theirs.shape);
+        for (ours, theirs) in [(&ours.maps, &theirs.maps), (&ours.gradients[0], &theirs.gradients[0])] {
+            let gap = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(gap < 1e-4, "{layer:?}: {gap}");
+        }
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use roentgen::report::verify::{self, Findings, Trust};
 use serde_json::Value;
 
 use crate::evaluate::phantom_card;
-use crate::support::{Ran, command, finished, roentgen};
+use crate::support::{Ran, command, finished, put, roentgen};
 
 /// A run that nobody predicted: scores from a counter, labels named by `labels`.
 pub fn made_up_run(folder: &Path, images: usize, labels: &[&str], change: impl Fn(&mut Description)) -> RunFolder {
@@ -455,6 +455,41 @@ fn what_a_reader_sees() {
     assert!(report(run.path(), &[]).error(3).contains("not what the run wrote"));
     insta::assert_snapshot!("help-report", roentgen(["report", "--help"]).ok());
     insta::assert_snapshot!("help-verify", roentgen(["verify", "--help"]).ok());
+}
+
+#[test]
+fn a_published_table_becomes_part_of_the_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = made_up_run(&folder.path().join("run"), 200, &["Mass", "Effusion"], |_| {});
+    let evaluation: Value = serde_json::from_slice(&std::fs::read(run.evaluation()).unwrap()).unwrap();
+    let auroc = evaluation["labels"][0]["auroc"]["value"].as_f64().unwrap();
+    let card = put(
+        folder.path(),
+        "table.toml",
+        &format!(
+            "schema = \"roentgen/published/1\"\nsource = \"<b>A paper\"\ndataset = \"phantom\"\n\
+             [[label]]\nlabel = \"Mass\"\nvalues = {{ auroc = \"{auroc}\" }}\n"
+        ),
+    );
+    report(run.path(), &["--published", &card]).ok();
+    let json = std::fs::read_to_string(run.path().join("report.json")).unwrap();
+    let document: Value = serde_json::from_str(&json).unwrap();
+    let mass = &document["reproduction"]["labels"][0];
+    assert_eq!((&mass["label"], mass["difference"].as_f64()), (&Value::from("Mass"), Some(0.0)), "{mass}");
+    assert!(!json.contains(&folder.path().display().to_string()));
+    let page = std::fs::read_to_string(run.path().join("report.html")).unwrap();
+    assert!(
+        page.contains("Against a published table") && page.contains("&lt;b&gt;A paper") && !page.contains("<b>A paper")
+    );
+    assert!(run.path().join("tables/published.csv").exists());
+    verify_by_program(run.path(), &[]).ok();
+    // Another printed number would have had another answer.
+    let forged = json.replace(&format!("auroc = \\\"{auroc}\\\""), "auroc = \\\"0.5\\\"");
+    assert_ne!(forged, json);
+    std::fs::write(run.path().join("report.json"), forged).unwrap();
+    let ran = verify_by_program(run.path(), &[]);
+    assert_eq!(ran.status, 1);
+    assert!(ran.stdout.contains("report.json, reproduction"), "{}", ran.stdout);
 }
 
 #[test]

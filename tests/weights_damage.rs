@@ -62,6 +62,21 @@ fn survives(path: &Path, bytes: &[u8]) -> bool {
     found.is_ok()
 }
 
+#[test]
+fn a_large_file_is_mapped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("densenet121.safetensors");
+    let weights = crate::formula::weights(&crate::formula::densenet(32, [6, 12, 24, 16], 3, 14));
+    let mut file = std::fs::File::create(&path).unwrap();
+    roentgen::weights::write_safetensors(&weights, &Default::default(), &mut file).unwrap();
+    drop(weights);
+    let before = NOW.get();
+    MOST.set(before);
+    let tensors = load(&path, None).unwrap();
+    assert!(file.metadata().unwrap().len() > 28 << 20 && MOST.get() - before < 1 << 20, "{}", MOST.get() - before);
+    assert_eq!(tensors.shapes().len(), 606);
+}
+
 /// A file of every format.
 fn corpus() -> Vec<(&'static str, Vec<u8>)> {
     let tensors = sample();

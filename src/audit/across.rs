@@ -101,7 +101,7 @@ fn differences(table: &PublishedTable, name: &str, other: &PublishedTable) -> Op
             continue;
         }
         let (a, b) = (a.as_f64(), b.as_f64());
-        let se = hanley_mcneil(a, sizes).hypot(hanley_mcneil(b, sizes));
+        let se = libm::hypot(hanley_mcneil(a, sizes), hanley_mcneil(b, sizes));
         let z = (a - b) / se;
         if !z.is_finite() {
             continue;

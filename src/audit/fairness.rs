@@ -23,6 +23,17 @@ pub enum Status {
     Unknown,
 }
 
+impl Status {
+    /// In a word or two.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Differs => "DIFFERS",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// One thing that must be the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fairness {

@@ -30,7 +30,7 @@ pub fn positives(within: &Interval, n: u64) -> Option<Vec<u64>> {
 
 /// The decimals it takes until about one pair of class sizes of `n` rows is left: log10(n^3 / 6) + 1.
 pub fn decimals_needed(n: u64) -> u32 {
-    (3.0 * (n.max(2) as f64).log10() - 6f64.log10() + 1.0).ceil() as u32
+    (3.0 * libm::log10(n.max(2) as f64) - libm::log10(6.0) + 1.0).ceil() as u32
 }
 
 /// Whether the digits look like a 32-bit float's: the shortest that tell it from its neighbours, or its value written

@@ -61,7 +61,7 @@ fn dot(a: &[i8], b: &[i8]) -> i32 {
 /// Discrete cosine transform (type II) of the square, of which the slowest waves are compared with their median. The
 /// mean brightness is no wave.
 fn hash(pixels: &[f64]) -> u64 {
-    let wave = |k: usize, x: usize| ((2 * x + 1) as f64 * k as f64 * PI / (2 * HASHED) as f64).cos();
+    let wave = |k: usize, x: usize| libm::cos((2 * x + 1) as f64 * k as f64 * PI / (2 * HASHED) as f64);
     let table: Vec<f64> = (0..WAVES * HASHED).map(|i| wave(i / HASHED, i % HASHED)).collect();
     // Along rows, then along columns.
     let rows: Vec<f64> = (0..HASHED * WAVES)

@@ -109,7 +109,7 @@ pub fn outputs(predictions: &Predictions, evaluation: &Evaluation, policy: Polic
 fn double_sigmoid(scored: &[(&Label, &Vec<f64>)]) -> Option<Warning> {
     let all = || scored.iter().flat_map(|(_, s)| s.iter().copied());
     let (low, high) = all().fold((f64::MAX, f64::MIN), |(low, high), s| (low.min(s), high.max(s)));
-    let most = 1.0 / (1.0 + (-1f64).exp());
+    let most = 1.0 / (1.0 + libm::exp(-1.0));
     let enough = all().take(20).count() == 20 && high > low;
     (enough && low >= 0.5 && high <= most).then(|| Warning {
         kind: Kind::DoubleSigmoid,

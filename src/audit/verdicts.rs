@@ -157,7 +157,7 @@ impl Context<'_> {
             let widened = ours / hanley_mcneil(pair.ours.value, rows.sizes);
             Some(hanley_mcneil(pair.claim.printed.as_f64(), theirs) * widened.max(1.0))
         });
-        Some(ours.hypot(theirs.unwrap_or(ours)))
+        Some(libm::hypot(ours, theirs.unwrap_or(ours)))
     }
 
     /// The mean AUROC over labels.
@@ -223,7 +223,7 @@ impl Context<'_> {
             Some(comparison) => comparison.se,
             None => ours.estimate.se.map(|se| {
                 let ci = stated.and_then(|(m, _)| m.ci.get(&Metric::Auroc));
-                se.hypot(ci.map_or(se, interval_error))
+                libm::hypot(se, ci.map_or(se, interval_error))
             }),
         };
         item.judgement = se

@@ -193,6 +193,9 @@ pub struct Weights {
     /// Keras' `load_weights` follows a backbone's own weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<PathBuf>,
+    /// SHA-256 of the base's bytes, in hex: it goes with `base`, so that a run's record tells both files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_sha256: Option<String>,
     /// `owner/name` on the Hub.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repo: Option<String>,
@@ -345,7 +348,10 @@ impl ModelCard {
                 | Architecture::Densenet169
                 | Architecture::Densenet201
         );
-        let mobilenet = [Architecture::MobilenetV2, Architecture::Onnx].contains(&self.architecture);
+        let mobilenet = self.architecture == Architecture::MobilenetV2;
+        if self.architecture == Architecture::Onnx && self.options != Options::default() {
+            return Err(bad("options", "an ONNX graph tells its own").mend("remove the table"));
+        }
         if width.is_some() && !mobilenet {
             return Err(bad("options.width", "only mobilenet_v2 has a width").mend("remove the key"));
         }
@@ -415,10 +421,15 @@ impl Weights {
         if self.base.is_some() && self.path.is_none() {
             return Err(bad("weights.base", "a base goes with a `path`").mend("give `path`, or remove `base`"));
         }
-        if let Some(hash) = &self.sha256
-            && (hash.len() != 64 || hash.bytes().any(|b| !b.is_ascii_hexdigit()))
-        {
-            return Err(bad("weights.sha256", "not 64 hexadecimal digits").mend("use the output of sha256sum"));
+        if self.base.is_some() != self.base_sha256.is_some() {
+            return Err(bad("weights.base", "`base` and `base_sha256` go together").mend("add the output of sha256sum"));
+        }
+        for (key, hash) in [("weights.sha256", &self.sha256), ("weights.base_sha256", &self.base_sha256)] {
+            if let Some(hash) = hash
+                && (hash.len() != 64 || hash.bytes().any(|b| !b.is_ascii_hexdigit()))
+            {
+                return Err(bad(key, "not 64 hexadecimal digits").mend("use the output of sha256sum"));
+            }
         }
         Ok(())
     }

@@ -140,6 +140,9 @@ pub struct Report {
     /// Seed of the bootstrap
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub seed: u64,
+    /// Compare with a published table: a bundled card's name or the path of a card
+    #[arg(long, value_name = "TABLE.toml")]
+    pub published: Option<String>,
     /// Where the images are, for example pictures, when the dataset's card does not say
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
@@ -721,6 +724,9 @@ pub enum Weights {
         /// A bundled card's name, the path of a card, or a weight file
         #[arg(value_name = "CARD|FILE")]
         model: String,
+        /// A row for every tensor instead of one for every part of the network
+        #[arg(long)]
+        tensors: bool,
     },
     /// Get weights from the Hugging Face Hub, at the commit that the card or the lock file pins
     Fetch {

@@ -3,16 +3,15 @@
 use std::path::Path;
 
 use crate::cards::model::ModelCard;
-use crate::cli::{args, explain, note};
+use crate::cli::{args, explain, explain_work, note};
 use crate::data::Sample;
 use crate::error::{Error, Result};
+use crate::explain::canvas::Canvas;
 use crate::explain::explainer::Explainer;
 use crate::explain::integrated_gradients::Settings as Integral;
-use crate::explain::map::Map;
-use crate::explain::overlay::{self, Caption};
+use crate::explain::overlay::Caption;
 use crate::files;
 use crate::imaging::encode;
-use crate::inference::engine;
 use crate::labels;
 use crate::metrics::recalibration::Calibrators;
 use crate::models::Model;
@@ -71,21 +70,17 @@ fn drawn(explainer: &Explainer, sample: &Sample, row: &Row, settings: &Settings)
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    let picture = engine::picture(sample, &explainer.card.input).1?;
-    let size = (picture.width, picture.height);
-    let explanation = explainer.explain(&explainer.input(&picture)?, size, &found)?;
-    let draw = |(&label, map): (&usize, &Map)| {
-        let caption = Caption {
-            image: row.image.clone(),
-            label: settings.labels[label].clone(),
-            probability: row.probabilities[label],
-            threshold: settings.thresholds[label],
-            method: explainer.name(),
-        };
-        let canvas = overlay::overlay(&picture, explainer.placed(map, size.0, size.1), &caption);
-        Ok((label, encode::png_rgb(canvas.width, canvas.height, &canvas.rgb)?))
+    let caption = |label: usize| Caption {
+        image: row.image.clone(),
+        label: settings.labels[label].clone(),
+        probability: row.probabilities[label],
+        threshold: settings.thresholds[label],
+        method: explainer.name(),
     };
-    found.iter().zip(&explanation.maps).map(draw).collect()
+    let canvases = explain_work::overlays(explainer, sample, &found, caption)?;
+    let png =
+        |(label, canvas): (usize, Canvas)| Ok((label, encode::png_rgb(canvas.width, canvas.height, &canvas.rgb)?));
+    found.into_iter().zip(canvases).map(png).collect()
 }
 
 /// One threshold a label: the last one given for it, else the last one given for all.

@@ -105,12 +105,12 @@ fn in_text(plan: Plan) -> Result<String> {
         Start::Begun(session) => {
             let stop = machine::stop_flag()?;
             let mut meter = progress::Meter::new();
-            let (evaluation, failed) = live::complete(session, policy, &stop, &mut |p| meter.show(p))?;
+            let (evaluation, finding) = live::complete(session, policy, &stop, &mut |p| meter.show(p))?;
             // A shard may be empty.
             if evaluation.n_images > 0 {
-                preflight::after(&predictions::read(&folder.predictions(), None)?, &evaluation, policy)?;
+                preflight::after(&finding.predictions, &evaluation, policy)?;
             }
-            (evaluation, failed)
+            (evaluation, finding.failures.len())
         }
     };
     Ok(summary(&name, &evaluation, failed, &folder))

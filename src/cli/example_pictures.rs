@@ -6,13 +6,13 @@ use std::path::Path;
 use candle_core::Device;
 
 use crate::cards::catalogue;
+use crate::cli::explain_work;
 use crate::data::{self, Sample};
 use crate::error::{Error, Result};
 use crate::explain::explainer::{Explainer, Method};
 use crate::explain::gradcam::Cam;
 use crate::explain::overlay::{self, Caption};
 use crate::imaging::encode;
-use crate::inference::engine;
 use crate::metrics::operating_point::Rule;
 use crate::metrics::roc::Ranked;
 use crate::models;
@@ -90,17 +90,14 @@ fn choose(table: &Predictions, run: &Description) -> Result<Vec<(Example, usize)
 
 /// The picture of `sample` with the map of the label number `label` over it, as a PNG.
 fn overlaid(explainer: &Explainer, sample: &Sample, label: usize, example: &Example) -> Result<Vec<u8>> {
-    let picture = engine::picture(sample, &explainer.card.input).1?;
-    let size = (picture.width, picture.height);
-    let explanation = explainer.explain(&explainer.input(&picture)?, size, &[label])?;
-    let caption = Caption {
+    let caption = |_| Caption {
         image: example.image.clone(),
         label: example.label.clone(),
         probability: example.probability,
         threshold: example.threshold,
         method: example.method.clone(),
     };
-    let drawn = overlay::overlay(&picture, explainer.placed(&explanation.maps[0], size.0, size.1), &caption);
-    let small = overlay::thumbnail(&drawn);
+    let drawn = explain_work::overlays(explainer, sample, &[label], caption)?;
+    let small = overlay::thumbnail(&drawn[0]);
     encode::png_rgb(small.width, small.height, &small.rgb)
 }

@@ -236,6 +236,20 @@ impl Work<'_> {
     }
 }
 
+/// The overlays of a picture's labels of these numbers, each with the caption that it is given, in their order.
+pub fn overlays(
+    explainer: &Explainer,
+    sample: &Sample,
+    labels: &[usize],
+    caption: impl Fn(usize) -> Caption,
+) -> Result<Vec<Canvas>> {
+    let picture = engine::picture(sample, &explainer.card.input).1?;
+    let size = (picture.width, picture.height);
+    let explanation = explainer.explain(&explainer.input(&picture)?, size, labels)?;
+    let draw = |(&label, map)| overlay::overlay(&picture, explainer.placed(map, size.0, size.1), &caption(label));
+    Ok(labels.iter().zip(&explanation.maps).map(draw).collect())
+}
+
 impl Explained {
     /// Gives files other names where another picture's have them already.
     fn distinguish(&mut self, taken: &mut HashSet<String>) {

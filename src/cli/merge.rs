@@ -4,9 +4,8 @@ use crate::cli::{args, evaluate, print};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::inference::merge;
-use crate::metrics::evaluation::{self, Settings};
-use crate::metrics::recalibration::Calibrators;
 use crate::run::RunFolder;
+use crate::tui::live;
 
 /// Carries the verb out.
 pub fn run(args: &args::Merge) -> Result<()> {
@@ -15,11 +14,7 @@ pub fn run(args: &args::Merge) -> Result<()> {
     }
     let shards: Vec<RunFolder> = args.runs.iter().map(RunFolder::new).collect();
     let (description, mut finding) = merge::merge(&shards)?;
-    if let Some(calibration) = &description.calibration {
-        Calibrators::parse(&calibration.content)?.apply(&mut finding.predictions)?;
-    }
-    let settings = Settings { policy: description.policy, ..Settings::default() };
-    let evaluation = evaluation::evaluate(&finding.predictions, None, &settings)?;
+    let evaluation = live::evaluate(&mut finding, description.calibration.as_ref(), description.policy)?;
     let json = evaluation.to_json()?;
     let name = format!("{} on {}", description.model.name, description.dataset.name);
     files::write_folder(&args.out, |folder| finding.write(&RunFolder::new(folder), description, json.as_bytes()))?;

@@ -5,6 +5,7 @@ use std::path::Path;
 use console::Term;
 use zeroize::Zeroizing;
 
+use crate::cards::catalogue;
 use crate::cli::{args, example_pictures, note, print};
 use crate::error::{Error, Result};
 use crate::report::bundle::{self, Bundle};
@@ -23,7 +24,8 @@ pub fn run(args: &args::Report) -> Result<()> {
         (None, None) => None,
     };
     draw_examples(&folder, args.model.as_deref(), args.root.as_deref())?;
-    let choices = Choices { bootstrap: args.bootstrap, seed: args.seed };
+    let published = args.published.as_deref().map(|table| catalogue::published(table)?.to_toml()).transpose()?;
+    let choices = Choices { bootstrap: args.bootstrap, seed: args.seed, published };
     let bundle = make(&folder, choices, signer.as_mut())?;
     let mut text = format!("{} files and report.json written to {}\n", bundle.parts.len(), folder.path().display());
     if let Some(signer) = &signer {

@@ -1,6 +1,5 @@
 //! A reproduction as a text for people and as Markdown.
 
-use crate::audit::fairness::Status;
 use crate::audit::reproduce::{Item, Reproduction};
 use crate::cards::published::Metric;
 use crate::cli::table::{Side, Table};
@@ -82,13 +81,7 @@ fn head(found: &Reproduction) -> String {
 }
 
 fn fairness(found: &Reproduction) -> Vec<String> {
-    let word = |status| match status {
-        Status::Same => "same",
-        Status::Differs => "DIFFERS",
-        Status::Unknown => "unknown",
-    };
-    let line = |f: &crate::audit::fairness::Fairness| format!("  {}: {} ({})", f.what, word(f.status), f.detail);
-    found.fairness.iter().map(line).collect()
+    found.fairness.iter().map(|f| format!("  {}: {} ({})", f.what, f.status.words(), f.detail)).collect()
 }
 
 fn not_comparable(found: &Reproduction) -> String {

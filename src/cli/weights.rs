@@ -23,7 +23,7 @@ use crate::weights::{self, Tensors};
 pub fn run(verb: &args::Weights) -> Result<()> {
     match verb {
         args::Weights::List => list(),
-        args::Weights::Show { model } => print(&weights_show::text(&opened(model)?)?),
+        args::Weights::Show { model, tensors } => print(&weights_show::text(&opened(model)?, *tensors)?),
         args::Weights::Fetch { models, offline } => models.iter().try_for_each(|model| fetch(model, *offline)),
         args::Weights::Verify { models } => weights_verify::run(models),
         args::Weights::Convert { from, to } => convert(from, to),

@@ -1,5 +1,7 @@
 //! `roentgen weights show`: what a model is and what a weight file holds.
 
+use std::collections::BTreeMap;
+
 use candle_core::{DType, Device, Tensor};
 
 use crate::cards::model::{ModelCard, Step};
@@ -11,8 +13,9 @@ use crate::models::{self, Model};
 /// Side of the image that shapes are shown for where the card leaves the size to the picture.
 const SIDE: usize = 224;
 
-/// What the card says, format, naming and hash; the layers where there is a card; a row of statistics a tensor.
-pub fn text(opened: &Opened) -> Result<String> {
+/// What the card says, format, naming and hash; the layers where there is a card; a row of statistics for each part of the
+/// network, or for `every` tensor.
+pub fn text(opened: &Opened, every: bool) -> Result<String> {
     let mut text = String::new();
     if let Some(card) = &opened.card {
         text += &facts(card);
@@ -26,7 +29,7 @@ pub fn text(opened: &Opened) -> Result<String> {
             text += &format!("wrapped in    {}\n", origin.prefix.trim_end_matches('.'));
         }
     }
-    let (table, values) = statistics(opened);
+    let values: usize = opened.tensors.shapes().map(|(_, shape)| shape.iter().product::<usize>()).sum();
     text += &format!(
         "sha256        {}\nvalues        {values} in {} tensors\n",
         opened.sha256,
@@ -37,7 +40,8 @@ pub fn text(opened: &Opened) -> Result<String> {
             .map_err(|e| e.at(format_args!("model `{}`", card.name)))?;
         text += &format!("\n{}", layers(card, &model)?);
     }
-    Ok(text + "\n" + &table)
+    let table = if every { tensors(opened) } else { parts(opened) };
+    Ok(format!("{text}\n{table}"))
 }
 
 /// What the card says, a line each.
@@ -76,8 +80,74 @@ fn step(step: &Step) -> String {
     toml::to_string(step).map_or_else(|_| format!("{step:?}"), |text| text.trim_end().replace('\n', ", "))
 }
 
-/// A row a tensor, and how many values there are in all.
-fn statistics(opened: &Opened) -> (String, usize) {
+/// What can be said of values of any kind together.
+#[derive(Default)]
+struct Range {
+    tensors: usize,
+    values: usize,
+    finite: usize,
+    least: f64,
+    most: f64,
+}
+
+impl Range {
+    fn add(&mut self, values: &[f32]) {
+        self.tensors += 1;
+        self.values += values.len();
+        for v in values.iter().filter(|v| v.is_finite()).map(|v| f64::from(*v)) {
+            let first = self.finite == 0;
+            (self.least, self.most) = if first { (v, v) } else { (self.least.min(v), self.most.max(v)) };
+            self.finite += 1;
+        }
+    }
+
+    fn number(&self, v: f64) -> String {
+        if self.finite == 0 { "-".to_owned() } else { format!("{v:.4}") }
+    }
+
+    /// Least, most, and how many are not finite.
+    fn cells(&self) -> [String; 3] {
+        let rest = self.values - self.finite;
+        [self.number(self.least), self.number(self.most), if rest == 0 { String::new() } else { rest.to_string() }]
+    }
+}
+
+/// A row a part of the network.
+fn parts(opened: &Opened) -> Table {
+    let mut parts: BTreeMap<_, (&str, Range)> = BTreeMap::new();
+    for (name, _, values) in opened.tensors.iter() {
+        let part = part(name);
+        parts.entry(natural(part)).or_insert((part, Range::default())).1.add(&values);
+    }
+    let mut table = Table::new(&[
+        ("part", Side::Left),
+        ("tensors", Side::Right),
+        ("values", Side::Right),
+        ("least", Side::Right),
+        ("most", Side::Right),
+        ("not finite", Side::Right),
+    ]);
+    for (part, range) in parts.values() {
+        let cells = [(*part).to_owned(), range.tensors.to_string(), range.values.to_string()];
+        table.row(cells.into_iter().chain(range.cells()));
+    }
+    table
+}
+
+/// The part of the network that a tensor is of: its name up to the first number, or without its last word.
+fn part(name: &str) -> &str {
+    let numbered = name.match_indices('.').map(|(dot, _)| &name[..dot]).find(|n| n.ends_with(|c: char| c.is_ascii_digit()));
+    numbered.or_else(|| Some(name.rsplit_once('.')?.0)).unwrap_or(name)
+}
+
+/// Sorts `features.2` before `features.10`.
+fn natural(name: &str) -> Vec<(&str, u64)> {
+    let split = |word: &'_ str| word.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    name.split('.').map(|word| (&word[..split(word)], word[split(word)..].parse().unwrap_or(0))).collect()
+}
+
+/// A row a tensor.
+fn tensors(opened: &Opened) -> Table {
     let mut table = Table::new(&[
         ("tensor", Side::Left),
         ("shape", Side::Left),
@@ -87,24 +157,36 @@ fn statistics(opened: &Opened) -> (String, usize) {
         ("most", Side::Right),
         ("not finite", Side::Right),
     ]);
-    let mut all = 0;
     for (name, shape, values) in opened.tensors.iter() {
-        all += values.len();
+        let mut range = Range::default();
+        range.add(&values);
         let finite = || values.iter().filter(|v| v.is_finite()).map(|v| f64::from(*v));
-        let n = finite().count();
-        let mean = finite().sum::<f64>() / n as f64;
-        let variance = finite().map(|v| (v - mean).powi(2)).sum::<f64>() / n as f64;
-        let number = |v: f64| if n == 0 { "-".to_owned() } else { format!("{v:.4}") };
+        let mean = finite().sum::<f64>() / range.finite as f64;
+        let variance = finite().map(|v| (v - mean).powi(2)).sum::<f64>() / range.finite as f64;
         let shape: Vec<_> = shape.iter().map(usize::to_string).collect();
-        table.row([
-            name.to_owned(),
-            shape.join("x"),
-            number(mean),
-            number(variance.sqrt()),
-            number(finite().fold(f64::INFINITY, f64::min)),
-            number(finite().fold(f64::NEG_INFINITY, f64::max)),
-            if n == values.len() { String::new() } else { (values.len() - n).to_string() },
-        ]);
+        let cells = [name.to_owned(), shape.join("x"), range.number(mean), range.number(variance.sqrt())];
+        table.row(cells.into_iter().chain(range.cells()));
     }
-    (table.to_string(), all)
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_networks() {
+        for (name, expected) in [
+            ("features.denseblock1.denselayer3.norm1.weight", "features.denseblock1"),
+            ("features.10.conv.0.0.weight", "features.10"),
+            ("layer4.1.conv2.weight", "layer4"),
+            ("classifier.bias", "classifier"),
+            ("bias", "bias"),
+        ] {
+            assert_eq!(part(name), expected);
+        }
+        let mut names = ["features.10", "layer1", "features.2", "features.conv0"];
+        names.sort_by_key(|name| natural(name));
+        assert_eq!(names, ["features.2", "features.10", "features.conv0", "layer1"]);
+    }
 }

@@ -28,7 +28,7 @@ pub const DEPTHS: [Depth; 3] = [Depth::Head, Depth::Half, Depth::All];
 pub fn randomized(card: &ModelCard, home: &Home, like: &Model, depth: Depth, seed: u64) -> Result<Model> {
     let stages: Vec<_> = like.stage_names().collect();
     let mut rng = Rng::new(seed, depth as u64);
-    let mut shuffle = |name: &str, shape: &[usize], values: &mut [f32]| {
+    let shuffle = |name: &str, shape: &[usize], values: &mut [f32]| {
         let stage = stages.iter().position(|stage| name.strip_prefix(stage).is_some_and(|rest| rest.starts_with('.')));
         let head = ["classifier.", "fc."].iter().any(|start| name.starts_with(start));
         let chosen = match depth {
@@ -42,7 +42,7 @@ pub fn randomized(card: &ModelCard, home: &Home, like: &Model, depth: Depth, see
             }
         }
     };
-    Ok(models::load_changed(card, home, &Device::Cpu, &mut shuffle)?.0)
+    Ok(models::load_changed(card, home, &Device::Cpu, shuffle)?.0)
 }
 
 /// Spearman's correlation of two maps of one size, ties having their mean rank; 0 where a map is the same everywhere.

@@ -118,7 +118,8 @@ fn read(folder: &RunFolder, description: &Description) -> Result<Shard> {
     let file = File::open(folder.manifest()).map_err(|e| Error::io(&folder.manifest(), e))?;
     let manifest = Manifest::read(file).map_err(|e| e.at("manifest.csv"))?;
     let positions = part::positions(&folder.positions())?;
-    let mut results = failures(&folder.failures())?;
+    let failed = folder.read_failures()?.into_iter();
+    let mut results: HashMap<_, _> = failed.map(|(image, reason)| (image, Output::Failure(reason))).collect();
     if results.len() < manifest.rows.len() {
         results.extend(logits(&folder.predictions(), &description.model.labels)?);
     }
@@ -155,15 +156,4 @@ fn logits(path: &Path, labels: &[String]) -> Result<Vec<(String, Output)>> {
     // They were f32 before they were written.
     let row = |i: usize| columns.iter().map(|column| column[i] as f32).collect();
     Ok(table.images.iter().enumerate().map(|(i, image)| (image.clone(), Output::Logits(row(i)))).collect())
-}
-
-/// Images that could not be read, with the reason.
-fn failures(path: &Path) -> Result<HashMap<String, Output>> {
-    if !path.exists() {
-        return Ok(HashMap::new());
-    }
-    let fault = |e: csv::Error| Error::new(e.to_string()).at(path.display());
-    let mut reader = csv::Reader::from_path(path).map_err(fault)?;
-    let records = reader.deserialize::<(String, String)>();
-    records.map(|r| r.map(|(image, reason)| (image, Output::Failure(reason))).map_err(fault)).collect()
 }

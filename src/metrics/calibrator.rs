@@ -185,7 +185,10 @@ impl Calibrator {
                 match (right.checked_sub(1), x.get(right)) {
                     (_, None) => y.last().copied().unwrap_or(f64::NAN),
                     (None, Some(_)) => y[0],
-                    (Some(left), Some(&end)) => y[left] + (y[right] - y[left]) * (p - x[left]) / (end - x[left]),
+                    // Rounding must not lead beyond the knot: a probability above 1 is refused by every metric.
+                    (Some(left), Some(&end)) => {
+                        (y[left] + (y[right] - y[left]) * (p - x[left]) / (end - x[left])).min(y[right])
+                    }
                 }
             }
         }
@@ -289,6 +292,13 @@ mod tests {
             pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
             prop_assert!(pairs.windows(2).all(|w| w[0].1 <= w[1].1 + 1e-15));
         }
+    }
+
+    #[test]
+    fn isotonic_stays_within_its_knots() {
+        let (y, p) = ([true, false, false, true, false], [18.0, 34.0, 18.0, 38.0, 0.0].map(|v: f64| v / 40.0));
+        let map = Calibrator::fit_isotonic(&Ranked::new(&y, &p).unwrap());
+        assert!(p.iter().all(|&p| map.apply(p) <= 1.0), "{map:?}");
     }
 
     #[test]

@@ -16,9 +16,7 @@ use super::{Model, build};
 /// The model that a card describes, on `device`, and the SHA-256 of its weight file in hex. The sum equals the card's
 /// where that has one, and the lock file's for a file of the Hub; every tensor of the file has its place in the model.
 pub fn load(card: &ModelCard, home: &Home, device: &Device) -> Result<(Model, String)> {
-    let at = |e: Error| e.at(format_args!("model `{}`", card.name));
-    let (tensors, sha256) = tensors(card, home)?;
-    Ok((build(card, tensors, device).map_err(at)?, sha256))
+    load_changed(card, home, device, |_, _, _| {})
 }
 
 /// The same with every tensor put through `change`, which is given its name in torchvision's naming, its shape and its
@@ -27,7 +25,7 @@ pub fn load_changed(
     card: &ModelCard,
     home: &Home,
     device: &Device,
-    change: &mut dyn FnMut(&str, &[usize], &mut [f32]),
+    change: impl FnMut(&str, &[usize], &mut [f32]),
 ) -> Result<(Model, String)> {
     let (mut tensors, sha256) = tensors(card, home)?;
     tensors.change(change);
@@ -38,23 +36,34 @@ pub fn load_changed(
 /// The weights that a card names, those of its base below them, and the SHA-256 of the weight file in hex.
 pub fn tensors(card: &ModelCard, home: &Home) -> Result<(Tensors, String)> {
     let (file, sha256) = weight_file(card, home)?;
-    if let Some(expected) = card.weights.sha256.as_ref().filter(|e| !e.eq_ignore_ascii_case(&sha256)) {
-        let place = match &file {
+    let tensors = read(card, &file, &sha256, ("sha256", &card.weights.sha256))?;
+    let Some(base) = &card.weights.base else { return Ok((tensors, sha256)) };
+    let base = catalogue::file_of(card, home, base)?;
+    let below = read(card, &base, &hash(&base)?, ("base_sha256", &card.weights.base_sha256))?;
+    Ok((tensors.over(below), sha256))
+}
+
+/// The tensors of a file, whose SHA-256 must be the one that the card has at a key.
+fn read(card: &ModelCard, file: &CardFile, sha256: &str, (key, expected): (&str, &Option<String>)) -> Result<Tensors> {
+    if let Some(expected) = expected.as_ref().filter(|e| !e.eq_ignore_ascii_case(sha256)) {
+        let place = match file {
             CardFile::Path(path) => path.display().to_string(),
             CardFile::Bundled(_) => card.name.clone(),
         };
         return Err(Error::new(format!("its SHA-256 is {sha256}, the card says {expected}"))
             .at(place)
-            .mend("get the file that the card means, or correct `weights.sha256`"));
+            .mend(format!("get the file that the card means, or correct `weights.{key}`")));
     }
-    let read = |file: CardFile| match file {
+    match file {
         CardFile::Bundled(bytes) => weights::from_bytes(bytes, &card.name),
-        CardFile::Path(path) => weights::load(&path, card.weights.naming),
-    };
-    let tensors = read(file)?;
-    match &card.weights.base {
-        Some(base) => Ok((tensors.over(read(catalogue::file_of(card, home, base)?)?), sha256)),
-        None => Ok((tensors, sha256)),
+        CardFile::Path(path) => weights::load(path, card.weights.naming),
+    }
+}
+
+fn hash(file: &CardFile) -> Result<String> {
+    match file {
+        CardFile::Bundled(bytes) => Ok(files::sha256(bytes)),
+        CardFile::Path(path) => files::sha256_of(path),
     }
 }
 
@@ -76,9 +85,6 @@ fn weight_file(card: &ModelCard, home: &Home) -> Result<(CardFile, String)> {
         return Ok((CardFile::Path(found.path), found.entry.sha256));
     };
     let file = catalogue::file_of(card, home, Path::new(path))?;
-    let sha256 = match &file {
-        CardFile::Bundled(bytes) => files::sha256(bytes),
-        CardFile::Path(path) => files::sha256_of(path)?,
-    };
+    let sha256 = hash(&file)?;
     Ok((file, sha256))
 }

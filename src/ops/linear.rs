@@ -16,16 +16,6 @@ impl Linear {
         let form = Form { stride: 1, padding: Padding::Sides(0), groups: 1, activation };
         Ok(Self(Conv2d::new(weight, bias, form)?))
     }
-
-    /// The weights `[outputs, inputs]`.
-    pub fn weight(&self) -> Result<Tensor> {
-        self.0.weight.flatten_from(1)
-    }
-
-    /// Whether a ReLU follows.
-    pub fn is_rectified(&self) -> bool {
-        self.0.form.activation == Activation::Relu
-    }
 }
 
 impl Module for Linear {

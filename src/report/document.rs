@@ -12,8 +12,10 @@ use super::canonical;
 use super::checklist::{self, Checklist};
 use super::examples::{self, Example};
 use super::redaction::Ids;
+use crate::audit::reproduce::{self, Images, Reproduction};
 use crate::cards::dataset::DatasetCard;
 use crate::cards::model::ModelCard;
+use crate::cards::published::{PublishedTable, Unit};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::metrics::breakdown::{Breakdown, breakdown};
@@ -28,12 +30,15 @@ pub const SCHEMA: &str = "roentgen/report/1";
 const MOST_REPLICATES: usize = 20_000;
 
 /// What a person chose for the report; part of it, so that a verifier computes the same.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Choices {
     /// Replicates of the patient bootstrap; 0 for none.
     pub bootstrap: usize,
     /// Its seed.
     pub seed: u64,
+    /// The card of a published table that the run is compared with, whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published: Option<String>,
 }
 
 /// The report, in the order in which it is made; `report.json` holds it canonically.
@@ -55,6 +60,9 @@ pub struct Document {
     pub subgroups: Vec<Breakdown>,
     /// Attributes that make no groups, and why.
     pub not_grouped: Vec<NotGrouped>,
+    /// The published table against the run, where one was chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reproduction: Option<Reproduction>,
     /// Images that could not be read.
     pub failures: Vec<Failure>,
     /// Whether images and their ids may be shown.
@@ -146,7 +154,7 @@ impl Material {
             return Err(Error::usage(format!("more than {MOST_REPLICATES} replicates")).at("the bootstrap"));
         }
         // Without a bootstrap there is no seed, so that nothing in the report is without a meaning.
-        let choices = if choices.bootstrap == 0 { Choices::default() } else { choices };
+        let choices = if choices.bootstrap == 0 { Choices { seed: 0, ..choices } } else { choices };
         let description = without_places(Description::read(folder)?);
         let predictions = read_predictions(folder, &description.model)?;
         let settings = Settings {
@@ -162,6 +170,7 @@ impl Material {
         let failures = failures(folder, &ids)?;
         let (subgroups, not_grouped) = groups(&predictions, &description);
         let (examples, pictures) = if redistribution { examples::read(folder)? } else { (Vec::new(), Vec::new()) };
+        let reproduction = choices.published.as_deref().map(|card| against(card, &predictions, &description));
         let mut document = Document {
             schema: SCHEMA,
             software: concat!("roentgen ", env!("CARGO_PKG_VERSION")),
@@ -171,6 +180,7 @@ impl Material {
             evaluation,
             subgroups,
             not_grouped,
+            reproduction: reproduction.transpose()?,
             failures,
             redistribution,
             examples,
@@ -275,6 +285,23 @@ fn counts(predictions: &Predictions, description: &Description, failed: usize) -
     }
 }
 
+/// The published table of a card against the run.
+fn against(card: &str, predictions: &Predictions, run: &Description) -> Result<Reproduction> {
+    let table = PublishedTable::parse(card, "the published table")?;
+    let settings = reproduce::Settings {
+        policy: run.policy,
+        unit: Unit::Image,
+        images: Images::default(),
+        same_model: false,
+        margin_macro: None,
+        margin_label: None,
+        rounding: None,
+        theirs: None,
+        run: Some(run),
+    };
+    reproduce::reproduce(&table, &table.title(), predictions, &settings)
+}
+
 /// The breakdowns by every attribute that makes groups, and why the others do not.
 fn groups(predictions: &Predictions, description: &Description) -> (Vec<Breakdown>, Vec<NotGrouped>) {
     let (mut groups, mut not) = (Vec::new(), Vec::new());
@@ -288,14 +315,7 @@ fn groups(predictions: &Predictions, description: &Description) -> (Vec<Breakdow
 }
 
 fn failures(folder: &RunFolder, ids: &Ids) -> Result<Vec<Failure>> {
-    let path = folder.failures();
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
-    let read = || -> std::result::Result<Vec<(String, String)>, csv::Error> {
-        csv::Reader::from_path(&path)?.deserialize().collect()
-    };
-    let rows = read().map_err(|e| Error::new(e.to_string()).at(path.display()))?;
+    let rows = folder.read_failures()?;
     Ok(rows
         .iter()
         .map(|(image, reason)| Failure { image: ids.shown(image), reason: ids.reason(image, reason) })

@@ -37,6 +37,7 @@ pub fn page(parts: &Parts) -> Result<String> {
         ("calibration", "Calibration", parts.table("calibration")),
         ("curves", "Curves", parts.curves()),
         ("subgroups", "Subgroups", subgroups(parts)),
+        ("published", "Against a published table", published(parts)),
         ("labels", "Label distribution", parts.table("labels") + &parts.large(&["labels_bar", "labels_pie"])),
         ("examples", "Examples", examples(material)),
         ("failures", "Failures", failures(parts)),
@@ -137,6 +138,23 @@ fn subgroups(parts: &Parts) -> String {
     let not: Vec<_> = d.not_grouped.iter().map(|n| format!("{}: {}", n.attribute, n.reason)).collect();
     if !not.is_empty() {
         text += &format!("<p>Not broken down:</p>\n{}", list(&not));
+    }
+    text
+}
+
+fn published(parts: &Parts) -> String {
+    let Some(found) = &parts.material.document.reproduction else { return String::new() };
+    let fairness = found.fairness.iter().map(|f| format!("{}: {} ({})", f.what, f.status.words(), f.detail));
+    let remarks: Vec<_> =
+        found.left_out.iter().map(|l| format!("{}: {}", l.label, l.reason)).chain(found.notes.clone()).collect();
+    let mut text = format!(
+        "<p>{}</p>\n<p>Is the comparison fair?</p>\n{}{}",
+        esc(&found.title),
+        list(&fairness.collect::<Vec<_>>()),
+        parts.table("published")
+    );
+    if !remarks.is_empty() {
+        text += &list(&remarks);
     }
     text
 }

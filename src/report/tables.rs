@@ -3,6 +3,7 @@
 use super::checklist::Checklist;
 use super::document::{Document, Material};
 use super::table::{Cell, Column, Table};
+use crate::audit::reproduce::Item;
 use crate::metrics::auroc::{Auroc, Method};
 use crate::metrics::evaluation::{Averages, Evaluation};
 use crate::metrics::operating_point::FittedOn;
@@ -16,6 +17,7 @@ pub fn all(material: &Material) -> Vec<Table> {
         operating_points(&d.evaluation),
         calibration(&d.evaluation),
         subgroups(d),
+        published(d),
         labels(d),
         failures(d),
         reliability(material),
@@ -80,6 +82,43 @@ fn discrimination(evaluation: &Evaluation) -> Table {
             text("remark", "Remark"),
         ],
         rows: rows.collect(),
+    }
+}
+
+/// The printed numbers of a published table beside the run's.
+fn published(document: &Document) -> Table {
+    let items = document.reproduction.iter().flat_map(|r| r.macro_average.iter().chain(&r.labels));
+    let row = |item: &Item| {
+        let judged = item.judgement.as_ref();
+        vec![
+            words(&item.label),
+            Cell::Text(item.metric.to_string()),
+            words(&item.printed),
+            Cell::Number(Some(item.ours), 4),
+            Cell::Number(Some(item.difference), 4),
+            Cell::Interval(judged.map(|j| (j.ci[0], j.ci[1])), 4),
+            Cell::Number(Some(item.delta), 4),
+            Cell::Number(judged.map(|j| j.smallest_margin), 4),
+            words(item.verdict.words()),
+            Cell::Text(item.reason.clone().unwrap_or_default()),
+        ]
+    };
+    Table {
+        name: "published",
+        title: "Printed numbers and the run's; the difference is ours less theirs",
+        columns: vec![
+            text("label", "Label"),
+            text("metric", "Metric"),
+            text("printed", "Printed"),
+            number("here", "Here"),
+            number("difference", "Difference"),
+            interval("difference_ci", "95% CI"),
+            number("delta", "Margin"),
+            number("smallest_margin", "Shown within"),
+            text("verdict", "Verdict"),
+            text("reason", "Reason"),
+        ],
+        rows: items.map(row).collect(),
     }
 }
 

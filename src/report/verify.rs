@@ -172,7 +172,8 @@ fn recompute(report: &Value, folder: &RunFolder, findings: &mut Findings) -> Res
     let whole = |key: &str| {
         report["choices"][key].as_u64().ok_or_else(|| Error::new(format!("no whole number `{key}`")).at("choices"))
     };
-    let choices = Choices { bootstrap: whole("bootstrap")? as usize, seed: whole("seed")? };
+    let published = report["choices"]["published"].as_str().map(str::to_owned);
+    let choices = Choices { bootstrap: whole("bootstrap")? as usize, seed: whole("seed")?, published };
     let mut material = Material::of_run(folder, choices)?;
     let before = findings.off.len();
     findings.off.extend(material.unlike_run(folder)?);

@@ -10,11 +10,12 @@ use crate::data;
 use crate::error::{Error, Result};
 use crate::inference::device;
 use crate::inference::engine::{Pace, Progress};
+use crate::inference::finding::Finding;
 use crate::inference::session::{Plan, Session, Start};
 use crate::metrics::evaluation::{self, Evaluation, Settings};
 use crate::metrics::recalibration::Calibrators;
 use crate::predictions::Policy;
-use crate::run::RunFolder;
+use crate::run::{Calibration, RunFolder};
 use crate::tui::jobs::{Jobs, News};
 use crate::tui::watch::Watch;
 
@@ -124,22 +125,26 @@ pub fn start(session: Box<Session>, policy: Policy, jobs: &mut Jobs) -> Control 
     control
 }
 
-/// Does what is left of a begun run: inference, the run's calibration, evaluation, and the files. Gives the evaluation and
-/// how many images could not be read.
+/// Does what is left of a begun run: inference, the run's calibration, evaluation, and the files.
 pub fn complete(
     mut session: Box<Session>,
     policy: Policy,
     stop: &AtomicBool,
     report: &mut dyn FnMut(Progress),
-) -> Result<(Evaluation, usize)> {
-    let calibrators = session.plan().calibration.as_ref().map(|c| Calibrators::parse(&c.content)).transpose()?;
+) -> Result<(Evaluation, Finding)> {
+    let calibration = session.plan().calibration.clone();
     let mut finding = session
         .infer(stop, report)
         .map_err(|e| e.mend("all of it is kept: go on with the same command and --resume"))?;
-    if let Some(calibrators) = &calibrators {
-        calibrators.apply(&mut finding.predictions)?;
-    }
-    let evaluation = evaluation::evaluate(&finding.predictions, None, &Settings { policy, ..Settings::default() })?;
+    let evaluation = evaluate(&mut finding, calibration.as_ref(), policy)?;
     session.finish(&finding, evaluation.to_json()?.as_bytes())?;
-    Ok((evaluation, finding.failures.len()))
+    Ok((evaluation, finding))
+}
+
+/// Puts a finding's probabilities through the run's calibration and evaluates them.
+pub fn evaluate(finding: &mut Finding, calibration: Option<&Calibration>, policy: Policy) -> Result<Evaluation> {
+    if let Some(calibration) = calibration {
+        Calibrators::parse(&calibration.content)?.apply(&mut finding.predictions)?;
+    }
+    evaluation::evaluate(&finding.predictions, None, &Settings { policy, ..Settings::default() })
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::mapped::Bytes;
 use super::values::Values;
 use super::{Tensors, keras, naming, onnx, safetensors, torch_legacy, torch_zip};
-use crate::cards::model::{Architecture, Naming, Options};
+use crate::cards::model::{Architecture, HeadLayer, Naming, Options, Output};
 use crate::error::{Error, Result};
 
 /// A tensor as a file gives it: name, shape, values.
@@ -52,13 +52,17 @@ pub struct Origin {
     pub network: Option<Network>,
 }
 
-/// A network that was recognised.
+/// A network that was recognised in a graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {
     /// Which it is.
     pub architecture: Architecture,
-    /// What it has of its own.
+    /// What it has of its own, but for MobileNetV2's width, which its tensors tell.
     pub options: Options,
+    /// Its dense layers; empty for a single one with a bias.
+    pub head: Vec<HeadLayer>,
+    /// What the graph makes of the logits at its end.
+    pub output: Option<Output>,
 }
 
 /// Finds every tensor of a safetensors file, a PyTorch checkpoint or a Keras file, told apart by content, under

@@ -92,7 +92,7 @@ impl Tensors {
     }
 
     /// Puts every tensor through `change`, in the order of their names: name, shape and values.
-    pub fn change(&mut self, change: &mut dyn FnMut(&str, &[usize], &mut [f32])) {
+    pub fn change(&mut self, mut change: impl FnMut(&str, &[usize], &mut [f32])) {
         for (name, tensor) in &mut self.held {
             let mut values = std::mem::replace(&mut tensor.values, Values::Numbers(Vec::new())).into_f32();
             change(name, &tensor.shape, &mut values);

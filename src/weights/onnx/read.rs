@@ -58,7 +58,7 @@ pub(in super::super) fn read(file: &Bytes, folder: Option<&Path>) -> Result<(Vec
             .mend("DenseNets, ResNets and MobileNetV2 as torchvision builds them are read"));
     }
     let has = |op: &str| graph.nodes.iter().any(|node| node.op == op);
-    let mut matcher = Matcher { graph: &graph, found: Vec::new() };
+    let mut matcher = Matcher { graph: &graph, found: Vec::new(), head: Vec::new(), output: None };
     let (family, found) = match (has("Concat"), has("Clip")) {
         (true, _) => ("a DenseNet", densenet::recognise(&mut matcher)),
         (_, true) => ("a MobileNetV2", mobilenet::recognise(&mut matcher).map(|a| (a, Default::default()))),
@@ -69,5 +69,6 @@ pub(in super::super) fn read(file: &Bytes, folder: Option<&Path>) -> Result<(Vec
             "DenseNets, ResNets and MobileNetV2 as torchvision builds them are read; give the weights as safetensors",
         )
     })?;
-    Ok((matcher.found, Network { architecture, options }))
+    let Matcher { found, head, output, .. } = matcher;
+    Ok((found, Network { architecture, options, head, output }))
 }

@@ -3,6 +3,7 @@
 use super::super::open::Named;
 use super::super::values::Values;
 use super::graph::{Constant, Graph, Node};
+use crate::cards::model::{Activation, HeadLayer, Output};
 use crate::error::{Error, Result};
 
 /// Added to the variance by the networks that are built when a card does not say otherwise.
@@ -12,6 +13,10 @@ const EPS: f64 = 1e-5;
 pub(super) struct Matcher<'g, 'a> {
     pub graph: &'g Graph<'a>,
     pub found: Vec<Named>,
+    /// The dense layers, where they are not a single one with a bias.
+    pub head: Vec<HeadLayer>,
+    /// What is made of the logits at the end.
+    pub output: Option<Output>,
 }
 
 /// A convolution, and the norm behind it if the exporter has left it.
@@ -189,30 +194,40 @@ impl<'g, 'a> Matcher<'g, 'a> {
     }
 
     /// The value that is pooled to one number a channel; the dense layers behind it are kept as the head: `own` if there
-    /// is one, else `classifier.N`. A sigmoid or softmax at the end is the card's `output`.
+    /// is one, else `classifier.N`. A sigmoid or softmax at the end makes no logits and is noted.
     pub fn head(&mut self, own: &str) -> Result<&'a str> {
         let output = self.graph.outputs.first().copied().ok_or_else(|| Error::new("the graph has no output"))?;
         let mut value = output;
-        if ["Sigmoid", "Softmax"].contains(&self.graph.maker(value)?.op) {
-            value = self.through(value, self.graph.maker(value)?.op)?;
+        let last = self.graph.maker(value)?.op;
+        self.output = match last {
+            "Sigmoid" => Some(Output::Sigmoid),
+            "Softmax" => Some(Output::Softmax),
+            _ => None,
+        };
+        if self.output.is_some() {
+            value = self.through(value, last)?;
         }
         let mut layers = Vec::new();
+        let mut activation = None;
         let pooled = loop {
             let node = self.graph.maker(value)?;
             let first = node.inputs.first().copied().ok_or_else(|| node.fault("has no input"))?;
             match node.op {
                 "Gemm" => {
-                    layers.push(self.gemm(node)?);
+                    layers.push((self.gemm(node)?, activation.take()));
                     value = first;
                 }
                 "Add" => {
-                    layers.push(self.product(node)?);
+                    layers.push((self.product(node)?, activation.take()));
                     value = self.product_input(node)?;
                 }
-                "Relu" if !layers.is_empty() => value = first,
+                "Relu" if !layers.is_empty() && activation.is_none() => {
+                    activation = Some(Activation::Relu);
+                    value = first;
+                }
                 "Flatten" | "Reshape" | "Squeeze" => value = first,
-                "GlobalAveragePool" => break first,
-                "ReduceMean" => {
+                "GlobalAveragePool" if activation.is_none() => break first,
+                "ReduceMean" if activation.is_none() => {
                     let axes = node.inputs.get(1).and_then(|name| self.graph.constant(name)?.ints());
                     let axes = axes.map_or_else(|| node.ints("axes", &[]), <[i64]>::to_vec);
                     if !matches!(axes[..], [2, 3] | [-2, -1] | [-1, -2] | [3, 2]) {
@@ -223,12 +238,16 @@ impl<'g, 'a> Matcher<'g, 'a> {
                 _ => return Err(node.fault("stands where the head or a global average pooling should be")),
             }
         };
-        let count = layers.len();
-        for (i, (weight, bias)) in layers.into_iter().rev().enumerate() {
+        let single = layers.len() == 1;
+        for (i, ((weight, bias), activation)) in layers.into_iter().rev().enumerate() {
+            let units = weight.0[0];
             // Exporters drop a bias of zeros, which a single layer is built with.
-            let zeros = || (vec![weight.0[0]], Values::Numbers(vec![0.0; weight.0[0]]));
-            let bias = bias.or_else(|| (count == 1).then(zeros));
-            let name = if count == 1 { own.to_owned() } else { format!("classifier.{i}") };
+            let zeros = || (vec![units], Values::Numbers(vec![0.0; units]));
+            let bias = bias.or_else(|| single.then(zeros));
+            if !single {
+                self.head.push(HeadLayer { units, activation, dropout: 0.0, bias: bias.is_some() });
+            }
+            let name = if single { own.to_owned() } else { format!("classifier.{i}") };
             self.found.push((format!("{name}.weight"), weight.0, weight.1));
             if let Some((shape, values)) = bias {
                 self.found.push((format!("{name}.bias"), shape, values));
