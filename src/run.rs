@@ -1,5 +1,7 @@
 //! The run folder: what it holds and the description of the run in `run.toml`.
 
+mod training;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,8 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::predictions::Policy;
 use crate::shard::Shard;
+
+pub use training::{Epoch, PartSize, Prevalence, SCHEMA as TRAINING_SCHEMA, Training, TrainingFolder, Validation};
 
 /// The schema that `run.toml` names.
 pub const SCHEMA: &str = "roentgen/run/1";
@@ -124,6 +128,9 @@ pub struct Description {
     /// The maps that the probabilities went through, when there were any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
+    /// How the model was trained, where it was trained here for this run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub training: Option<Training>,
     /// The model card, as it was.
     pub model: ModelCard,
     /// The dataset card, as it was.

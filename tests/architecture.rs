@@ -24,7 +24,7 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("hub", &[]),
     ("ops", &[]),
     ("models", &["ops", "weights", "hub"]),
-    ("train", &["ops", "models"]),
+    ("train", &["data", "imaging", "models", "ops", "metrics", "inference", "weights"]),
     ("inference", &["data", "imaging", "models"]),
     ("explain", &["models", "imaging", "data", "metrics"]),
     ("metrics", &[]),

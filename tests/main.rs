@@ -26,6 +26,7 @@ mod reproduce;
 mod score;
 mod shards;
 mod support;
+mod train;
 mod training;
 mod tui;
 mod tui_terminal;

@@ -81,6 +81,7 @@ pub fn made_up_run(folder: &Path, images: usize, labels: &[&str], change: impl F
             predictions: Some(files::sha256(&csv)),
         },
         calibration: None,
+        training: None,
         model,
         dataset,
     };

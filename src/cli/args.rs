@@ -28,6 +28,8 @@ pub enum Verb {
     Demo(Demo),
     /// Run a model over a dataset and write a run folder with predictions and metrics
     Evaluate(Evaluate),
+    /// Train a model by a recipe, then measure it: weights, card, calibration and thresholds, ready for use
+    Train(Train),
     /// Join the shards of a run to the run folder that one process would have written
     Merge(Merge),
     /// Print a model's probabilities for pictures
@@ -111,6 +113,25 @@ pub struct Evaluate {
     /// Print text, also on a terminal
     #[arg(long)]
     pub headless: bool,
+}
+
+#[derive(Args)]
+pub struct Train {
+    /// Recipe: the path of one, or a bundled one's name
+    #[arg(value_name = "RECIPE.toml")]
+    pub recipe: String,
+    /// Where the dataset's files are [default: the folder of its card]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Where weights, log and runs go [default: reports/train--NAME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on with an unfinished training; it ends with the same bytes as one that was never stopped
+    #[arg(long)]
+    pub resume: bool,
+    /// CPU threads [default: all]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub threads: Option<usize>,
 }
 
 #[derive(Args)]

@@ -51,6 +51,7 @@ pub fn run(args: &args::Demo) -> Result<()> {
         part: None,
         policy: Policy::default(),
         calibration: None,
+        training: None,
         device: Device::Cpu,
         pace: Pace { batch: 16, decoders: rayon::current_num_threads(), strict: true },
         folder: RunFolder::new(&out),

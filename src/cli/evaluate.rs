@@ -53,6 +53,7 @@ pub fn run(args: &args::Evaluate) -> Result<()> {
         part,
         policy: args.policy.resolve(),
         calibration,
+        training: None,
         device,
         pace: Pace { batch: args.machine.batch, decoders: threads, strict: args.strict },
         folder,

@@ -17,7 +17,7 @@ use crate::inference::journal::{Journal, Outcome};
 use crate::inference::part::Part;
 use crate::models::{self, Model};
 use crate::predictions::Policy;
-use crate::run::{Calibration, Description, Hashes, RunFolder, SCHEMA, instruction_set};
+use crate::run::{Calibration, Description, Hashes, RunFolder, SCHEMA, Training, instruction_set};
 
 /// What is to be run.
 pub struct Plan {
@@ -37,6 +37,8 @@ pub struct Plan {
     pub policy: Policy,
     /// The maps that the caller will put the probabilities through: part of what the run is.
     pub calibration: Option<Calibration>,
+    /// How the model was trained, where this run measures a training.
+    pub training: Option<Training>,
     /// Where the network runs.
     pub device: Device,
     /// How to go about it.
@@ -87,6 +89,7 @@ impl Session {
             shard: plan.part.as_ref().map(|part| part.shard),
             hashes: Hashes { weights, samples, ..Hashes::default() },
             calibration: plan.calibration.clone(),
+            training: plan.training.clone(),
             model: card.clone(),
             dataset: plan.dataset_card.clone(),
         };

@@ -16,7 +16,7 @@ mod resnet;
 
 pub use gradients::LayerGradients;
 pub use head::probabilities;
-pub use initial::initial;
+pub use initial::{initial, put};
 pub use layers::Layer;
 pub use load::{load, load_changed, lock_of, tensors};
 pub use model::Model;

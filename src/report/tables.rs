@@ -3,6 +3,7 @@
 use super::checklist::Checklist;
 use super::document::{Document, Material};
 use super::table::{Cell, Column, Table};
+use super::training;
 use crate::audit::reproduce::Item;
 use crate::metrics::auroc::{Auroc, Method};
 use crate::metrics::evaluation::{Averages, Evaluation};
@@ -22,6 +23,7 @@ pub fn all(material: &Material) -> Vec<Table> {
         failures(d),
         reliability(material),
         decision(material),
+        training::table(material.description.training.as_ref()),
     ];
     tables.extend(d.checklists.iter().map(checklist));
     tables.retain(|table| !table.rows.is_empty());

@@ -12,7 +12,7 @@ use ratatui::layout::Rect;
 
 use crate::error::{Error, Result};
 use crate::predictions::{self, Predictions};
-use crate::run::RunFolder;
+use crate::run::{RunFolder, TrainingFolder};
 use crate::tui::analysis::{Analysis, Overview};
 use crate::tui::jobs::News;
 use crate::tui::keymap::{self, Action, Screen};
@@ -28,6 +28,7 @@ use crate::tui::screens::threshold::ThresholdScreen;
 use crate::tui::screens::triage::Triage;
 use crate::tui::shared::Shared;
 use crate::tui::theme::Theme;
+use crate::tui::training::TrainingWatch;
 use crate::tui::watch::Watch;
 use crate::tui::widgets::popup::{Ask, Prompt};
 
@@ -102,6 +103,11 @@ impl App {
     /// its numbers computed anew while the first frames are drawn. A run that is not finished is watched.
     pub fn open(&mut self, path: &Path) {
         let folder = RunFolder::new(path);
+        let training = TrainingFolder::new(path);
+        if training.log().exists() && !self.run.running() {
+            self.screen = Screen::Run;
+            return self.run.watch_training(TrainingWatch::new(training));
+        }
         if folder.journal().exists() {
             if self.run.running() && self.run.folder().as_deref() != Some(path) {
                 return self.shared.say(BUSY);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::cards::catalogue::{self, CardFile, Home};
 use crate::cards::dataset::{DatasetCard, Layout};
 use crate::cards::model::ModelCard;
-use crate::run::{Description, RunFolder};
+use crate::run::{Description, RunFolder, Training, TrainingFolder};
 
 /// Where runs go unless it is said otherwise.
 pub const REPORTS: &str = "reports";
@@ -79,7 +79,25 @@ fn runs(folder: &Path) -> Vec<Item> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
     paths.sort();
-    paths.into_iter().filter(|path| RunFolder::new(path).run_toml().exists()).map(run).collect()
+    let item = |path: PathBuf| match (RunFolder::new(&path).run_toml().exists(), TrainingFolder::new(&path)) {
+        (true, _) => Some(run(path)),
+        (false, folder) if folder.log().exists() => Some(training(&folder)),
+        (false, _) => None,
+    };
+    paths.into_iter().filter_map(item).collect()
+}
+
+fn training(folder: &TrainingFolder) -> Item {
+    let name = folder.path().display().to_string();
+    let finished = folder.readme().exists();
+    let more = match Training::read(folder) {
+        Ok(log) => format!("recipe {}, {} of {} epochs", log.recipe, log.epochs.len(), log.epochs_at_most),
+        Err(e) => e.to_string(),
+    };
+    match finished {
+        true => Item { group: Group::Run, name, says: "a finished training".into(), more: vec![more] },
+        false => Item { group: Group::Unfinished, name, says: "training: Enter watches it".into(), more: vec![more] },
+    }
 }
 
 fn run(path: PathBuf) -> Item {

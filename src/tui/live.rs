@@ -69,6 +69,7 @@ pub fn begin(request: &Request) -> Result<Begun> {
         part: None,
         policy,
         calibration: None,
+        training: None,
         device,
         pace: Pace { batch: BATCH, decoders: rayon::current_num_threads(), strict: false },
         resume: folder.journal().exists(),

@@ -16,6 +16,7 @@ use crate::tui::keymap::Action;
 use crate::tui::live::{self, Begun, Control};
 use crate::tui::shared::Shared;
 use crate::tui::theme::Theme;
+use crate::tui::training::TrainingWatch;
 use crate::tui::watch::{Live, Watch};
 use crate::tui::widgets::text::{cut, duration, interval, number, tail};
 
@@ -36,6 +37,8 @@ pub struct RunScreen {
     looked: Option<Instant>,
     /// Of a run that this process does.
     control: Option<Control>,
+    /// A training that is watched instead of a run.
+    training: Option<TrainingWatch>,
     progress: Option<(Progress, Instant, usize)>,
     ended: Option<Result<(), Error>>,
 }
@@ -51,6 +54,11 @@ impl RunScreen {
     /// Watches a run that another process does.
     pub fn attach(&mut self, watch: Watch) {
         *self = Self { watch: Some(Box::new(watch)), ..Self::default() };
+    }
+
+    /// Watches a training.
+    pub fn watch_training(&mut self, training: TrainingWatch) {
+        *self = Self { training: Some(training), ..Self::default() };
     }
 
     /// Whether this process is inferring.
@@ -77,6 +85,7 @@ impl RunScreen {
 
     /// Looks at the journal when it is time to.
     pub fn tick(&mut self, shared: &mut Shared) {
+        self.training.iter_mut().for_each(TrainingWatch::tick);
         let due = self.looked.is_none_or(|t| t.elapsed() >= EVERY);
         if due && let Some(mut watch) = self.watch.take_if(|w| !w.finished() || w.done == 0) {
             self.looked = Some(Instant::now());
@@ -127,6 +136,10 @@ impl RunScreen {
     /// Draws the panel.
     pub fn draw(&mut self, frame: &mut Frame, area: Rect, shared: &mut Shared) {
         let theme = &shared.theme;
+        if let Some(training) = &self.training {
+            let lines = training.lines(usize::from(area.height), theme);
+            return frame.render_widget(Paragraph::new(lines), area);
+        }
         if let Some(watch) = &self.watch {
             self.drawn = self.lines(watch, area.width, theme);
         } else if self.drawn.is_empty() {
