@@ -125,9 +125,9 @@ fn what_it_leaves_is_ready_for_use_whatever_the_threads() {
     let log = Training::read(&TrainingFolder::new(&out)).unwrap();
     assert_eq!((log.epochs.len(), log.seed, log.labels.len()), (3, 3, 5));
     assert!(log.epochs[2].loss < log.epochs[0].loss && log.best.is_some(), "{log:?}");
-    let [train, validation, test] = log.parts.as_slice() else { panic!("{log:?}") };
-    assert_eq!(train.patients + validation.patients + test.patients, 60);
-    assert_eq!(train.images, log.labels[0].positives + log.labels[0].negatives);
+    let [learnt, validation, test] = log.parts.as_slice() else { panic!("{log:?}") };
+    assert_eq!(learnt.patients + validation.patients + test.patients, 60);
+    assert_eq!(learnt.images, log.labels[0].positives + log.labels[0].negatives);
     // No patient is in two parts.
     let mut parts = std::collections::HashMap::new();
     for row in csv::Reader::from_path(out.join("splits.csv")).unwrap().records() {
