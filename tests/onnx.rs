@@ -362,9 +362,7 @@ fn a_graph_trains_and_tells_head_width_and_output() {
         let last = g.dense(&first, "classifier.1", 6, 2);
         g.done(&last)
     };
-    let layers = |activation: &str| {
-        format!("[[head]]\nunits = 6\n{activation}\n[[head]]\nunits = 2\n{options}")
-    };
+    let layers = |activation: &str| format!("[[head]]\nunits = 6\n{activation}\n[[head]]\nunits = 2\n{options}");
     let weights = loaded(head(true));
     assert_eq!(weights.origin().unwrap().network.clone().unwrap().head.len(), 2);
     let told = build(&card("onnx", 2, ""), weights, &Device::Cpu).unwrap();

@@ -136,7 +136,8 @@ fn parts(opened: &Opened) -> Table {
 
 /// The part of the network that a tensor is of: its name up to the first number, or without its last word.
 fn part(name: &str) -> &str {
-    let numbered = name.match_indices('.').map(|(dot, _)| &name[..dot]).find(|n| n.ends_with(|c: char| c.is_ascii_digit()));
+    let numbered =
+        name.match_indices('.').map(|(dot, _)| &name[..dot]).find(|n| n.ends_with(|c: char| c.is_ascii_digit()));
     numbered.or_else(|| Some(name.rsplit_once('.')?.0)).unwrap_or(name)
 }
 

@@ -77,7 +77,9 @@ fn width(card: &ModelCard, weights: &Tensors) -> Option<f64> {
         let options = Options { width: Some(*width), ..Options::default() };
         let emitted = mobilenet::describe(&options, card.input.channels, &mut |name, part| {
             part.holders(&name, &mut |holder| match holder {
-                Holder::Conv(name, form) if shapes.get(format!("{name}.weight").as_str()) != Some(&&form.shape()[..]) => {
+                Holder::Conv(name, form)
+                    if shapes.get(format!("{name}.weight").as_str()) != Some(&&form.shape()[..]) =>
+                {
                     Err(Error::new("another width"))
                 }
                 _ => Ok(()),
