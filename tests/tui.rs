@@ -277,7 +277,7 @@ n = 239
 [[label]]
 label = "Pleural Effusion"
 n_pos = 47
-values = { auroc = "0.979", sensitivity = "0.85", specificity = "0.60", precision = "0.34" }
+values = { auroc = "0.93", sensitivity = "0.85", specificity = "0.60", precision = "0.34" }
 ci = { sensitivity = ["0.70", "0.95"], specificity = ["0.50", "0.70"] }
 "#;
 
@@ -292,7 +292,10 @@ fn a_published_table_stands_beside() {
     insta::assert_snapshot!("published-80x24", ui.keys(&format!("<C-u>{card}<Enter>")).text());
     let other = ui.keys("j").text();
     assert!(other.contains("Pneumothorax") && other.contains("Reader study"), "{other}");
-    insta::assert_snapshot!("published-roc", ui.keys("k2").text());
+    ui.terminal.backend_mut().resize(120, 40);
+    insta::assert_snapshot!("published-120x40", ui.keys("k").text());
+    ui.terminal.backend_mut().resize(80, 24);
+    insta::assert_snapshot!("published-roc", ui.keys("2").text());
     let recall = ui.keys("3").text();
     assert!(recall.contains("a Reader"), "{recall}");
     // A table of other data, and no table at all.

@@ -16,6 +16,7 @@ use crate::metrics::precision_recall;
 use crate::metrics::roc::Ranked;
 use crate::predictions::{Policy, Predictions, Truth};
 use crate::run::{Description, RunFolder};
+use crate::tui::worklist;
 
 /// Steps to which curves are rounded before they are drawn: more than any terminal has dots.
 const GRID: f64 = 1024.0;
@@ -48,6 +49,7 @@ pub struct Analysis {
     pub labels: Vec<LabelData>,
     /// Each row's patient number, and each patient's rows; none where patients are not known.
     patients: Option<(Vec<u32>, Vec<Vec<u32>>)>,
+    conditions: OnceLock<String>,
 }
 
 /// The rows of one label that count, sorted.
@@ -129,12 +131,19 @@ impl Analysis {
             (0..).zip(&numbers).for_each(|(row, &patient): (u32, _)| rows[patient as usize].push(row));
             (numbers, rows)
         });
-        Ok(Self { overview, predictions: Arc::new(predictions), labels, patients })
+        let (predictions, conditions) = (Arc::new(predictions), OnceLock::new());
+        Ok(Self { overview, predictions, labels, patients, conditions })
     }
 
     /// Computes what takes longer than a frame may, before it is asked for.
     pub fn prepare(&self) {
         self.labels.par_iter().for_each(LabelData::prepare);
+        self.conditions();
+    }
+
+    /// The attributes that rows can be chosen by, with their values where they are few.
+    pub fn conditions(&self) -> &str {
+        self.conditions.get_or_init(|| worklist::conditions(&self.predictions))
     }
 
     /// Every number about the table, computed anew, and what is probably wrong with its outputs.

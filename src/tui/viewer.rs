@@ -44,6 +44,10 @@ pub struct Explainer {
     pub weights: Option<String>,
 }
 
+/// Places in [`Viewer::making`].
+const QUICK: usize = 0;
+const SLOW: usize = 1;
+
 /// What is to be seen.
 #[derive(Clone, PartialEq)]
 pub struct Wanted {
@@ -87,7 +91,8 @@ pub struct Viewer {
     pub label: Option<usize>,
     method: usize,
     look: Option<Look>,
-    waiting: Option<Wanted>,
+    /// What is being made: something quick, and a map that takes seconds.
+    making: [Option<Wanted>; 2],
 }
 
 impl Viewer {
@@ -118,17 +123,38 @@ impl Viewer {
 
     /// Takes in what was looked at, if this viewer has asked for it.
     pub fn hear(&mut self, look: Box<Look>) -> Option<Box<Look>> {
-        if self.waiting.as_ref() != Some(&look.wanted) {
-            return Some(look);
+        let Some(slot) = self.making.iter().position(|m| m.as_ref() == Some(&look.wanted)) else { return Some(look) };
+        self.making[slot] = None;
+        match &mut self.look {
+            // A person has gone on to another picture meanwhile.
+            Some(now) if slot == SLOW && now.wanted.sample != look.wanted.sample => now.model = look.model,
+            _ => self.look = Some(*look),
         }
-        self.waiting = None;
-        self.look = Some(*look);
         None
     }
 
     /// What is known of `sample` by now.
     pub fn look(&self, sample: &Sample) -> Option<&Look> {
         self.look.as_ref().filter(|l| l.wanted.sample == *sample)
+    }
+
+    /// Starts what is needed for `wanted`, one thing of a kind at a time. What takes seconds comes after the bare picture.
+    fn make(&mut self, wanted: Wanted, explainer: Option<&Explainer>, shared: &mut Shared) {
+        let slow = matches!(wanted.map, Some((_, Method::IntegratedGradients(_))));
+        let look = self.look(&wanted.sample);
+        let at_hand = look.and_then(|l| l.explained.as_ref()).is_some_and(|e| Some(e.of) == wanted.map);
+        let bare = Wanted { map: None, ..wanted.clone() };
+        let (wanted, slot) = match slow && !at_hand {
+            false => (wanted, QUICK),
+            true if look.is_some_and(|l| l.wanted == bare) => (wanted, SLOW),
+            true => (bare, QUICK),
+        };
+        if self.making[slot].is_none() {
+            self.making[slot] = Some(wanted.clone());
+            let before = self.look.as_ref().map(Look::kept);
+            let explainer = explainer.cloned();
+            shared.jobs.start(move |_| News::Looked(Box::new(Look::new(wanted, before, explainer))));
+        }
     }
 
     /// Draws the picture of `sample` into `area`, and starts what is needed for it. `label` is the number of the model's
@@ -150,11 +176,8 @@ impl Viewer {
         let method = methods()[self.method % methods().len()];
         let map = self.label.or(label).filter(|_| self.view.map && explainer.is_some()).map(|label| (label, method));
         let wanted = Wanted { sample: sample.clone(), view: self.view, size, graphics, map };
-        if self.look.as_ref().is_none_or(|l| l.wanted != wanted) && self.waiting.is_none() {
-            self.waiting = Some(wanted.clone());
-            let before = self.look.as_ref().map(Look::kept);
-            let explainer = explainer.cloned();
-            shared.jobs.start(move |_| News::Looked(Box::new(Look::new(wanted, before, explainer))));
+        if self.look.as_ref().is_none_or(|l| l.wanted != wanted) {
+            self.make(wanted, explainer, shared);
         }
         let Some(look) = self.look(sample).filter(|l| l.fault.is_none() || l.picture.is_some()) else { return };
         let fits = (look.wanted.size, look.wanted.graphics) == (size, graphics);

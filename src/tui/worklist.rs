@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 use crate::error::{Error, Result};
 use crate::metrics::calibration::Forecast;
 use crate::metrics::label_errors::label_errors;
-use crate::predictions::{Condition, Truth};
+use crate::predictions::{Condition, Predictions, Truth};
 use crate::tui::analysis::Analysis;
 
 /// With more values an attribute's are not listed.
@@ -226,7 +226,7 @@ pub fn listed(analysis: &Analysis, pinned: Option<&Analysis>, of: &Of) -> Vec<us
 }
 
 /// The attributes that rows can be chosen by, with their values where they are few.
-pub fn conditions(analysis: &Analysis) -> String {
+pub fn conditions(table: &Predictions) -> String {
     let one = |a: &crate::predictions::Attribute| {
         let values: BTreeSet<&str> = a.values.iter().map(String::as_str).filter(|v| !v.is_empty()).collect();
         match values.len() {
@@ -234,5 +234,5 @@ pub fn conditions(analysis: &Analysis) -> String {
             _ => a.name.clone(),
         }
     };
-    analysis.predictions.attributes.iter().map(one).collect::<Vec<_>>().join("  ")
+    table.attributes.iter().map(one).collect::<Vec<_>>().join("  ")
 }

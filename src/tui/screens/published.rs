@@ -12,9 +12,12 @@ use crate::tui::widgets::text::{cut, signed, wrapped};
 /// Lines of why nothing is comparable, at most.
 const REASONS: usize = 3;
 
-/// All that is said of the chosen `label` in `width` columns.
-pub fn lines(published: &Published, label: &str, width: u16, theme: &Theme) -> Vec<Line<'static>> {
-    let width = usize::from(width);
+/// Panels at least so high also say what was compared to know whether the comparison is fair.
+const ROOMY: u16 = 30;
+
+/// All that is said of the chosen `label` on a panel of this `size` (columns, rows).
+pub fn lines(published: &Published, label: &str, size: (u16, u16), theme: &Theme) -> Vec<Line<'static>> {
+    let width = usize::from(size.0);
     let mut lines = vec![Line::styled(cut(&format!("P: {}", published.table.title()), width), theme.bold())];
     let told = |text: &str| wrapped(text, width).into_iter().map(Line::raw).collect::<Vec<_>>();
     match &published.found {
@@ -40,6 +43,14 @@ pub fn lines(published: &Published, label: &str, width: u16, theme: &Theme) -> V
             let items = found.macro_average.iter().chain(published.items(label));
             lines.extend(items.map(|item| row(item, width)));
             lines.extend(remarks(found, label).iter().flat_map(|text| told(text)));
+            if size.1 >= ROOMY {
+                lines.push(Line::raw(""));
+                let fairness =
+                    found.fairness.iter().map(|f| format!("{}: {} ({})", f.what, f.status.words(), f.detail));
+                let told = fairness.chain(found.notes.iter().map(|note| format!("note: {note}")));
+                let told = told.flat_map(|text| wrapped(&text, width));
+                lines.extend(told.map(|text| Line::styled(text, theme.dim())));
+            }
         }
     }
     lines

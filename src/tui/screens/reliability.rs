@@ -88,7 +88,7 @@ fn draw(answer: &Answer, frame: &mut Frame, area: Rect, shared: &Shared) {
     let wide = area.width.saturating_sub(NUMBERS + 1).min(SQUARE * area.height);
     let [left, right] = Layout::horizontal([Constraint::Length(wide), Constraint::Min(NUMBERS)]).spacing(1).areas(area);
     let [above, below] = Layout::vertical([Constraint::Fill(3), Constraint::Fill(1)]).areas(left);
-    let title = format!("{name}: positives by probability");
+    let title = format!("{name}: observed by predicted");
     let shown = answer.after.as_ref().unwrap_or(&answer.before);
     let mut marks = vec![Mark::Faint(vec![(0.0, 0.0), (1.0, 1.0)])];
     let path = |b: &Binned| b.bins.iter().map(|b| (b.mean, b.observed)).collect::<Vec<_>>();

@@ -53,7 +53,7 @@ impl TableScreen {
     /// Draws the panel.
     pub fn draw(&mut self, frame: &mut Frame, area: Rect, shared: &mut Shared) {
         let details = match &shared.evaluation {
-            Some(evaluation) => details(evaluation, area.width, shared),
+            Some(evaluation) => details(evaluation, area, shared),
             None => vec![Line::raw("evaluating ...")],
         };
         let grouped = self.subgroups.on() && shared.analysis.is_some();
@@ -132,7 +132,7 @@ impl TableScreen {
 
 /// The macro average and what is probably wrong, then the selected label's operating points and remarks, or how it compares
 /// with the published table.
-fn details(evaluation: &Evaluation, width: u16, shared: &Shared) -> Vec<Line<'static>> {
+fn details(evaluation: &Evaluation, area: Rect, shared: &Shared) -> Vec<Line<'static>> {
     let theme = &shared.theme;
     let entry = &evaluation.labels[shared.label];
     let mean = &evaluation.macro_average;
@@ -147,11 +147,12 @@ fn details(evaluation: &Evaluation, width: u16, shared: &Shared) -> Vec<Line<'st
         ),
         theme.bold(),
     )];
-    let warned = shared.warnings.iter().flatten().flat_map(|w| wrapped(&format!("check: {w}"), usize::from(width)));
+    let warned =
+        shared.warnings.iter().flatten().flat_map(|w| wrapped(&format!("check: {w}"), usize::from(area.width)));
     lines.extend(warned.map(|text| Line::styled(text, Style::new().fg(theme.orange()))));
     lines.push(Line::raw(""));
     if let Some(published) = &shared.beside.published {
-        lines.extend(published::lines(published, &entry.label, width, theme));
+        lines.extend(published::lines(published, &entry.label, (area.width, area.height), theme));
         return lines;
     }
     lines.push(Line::styled(

@@ -13,7 +13,7 @@ use crate::tui::shared::Shared;
 use crate::tui::viewer::Viewer;
 use crate::tui::widgets::popup::{Ask, Prompt};
 use crate::tui::widgets::text::tail;
-use crate::tui::worklist::{Of, Order, Outcome, chosen, conditions, entropies, listed};
+use crate::tui::worklist::{Of, Order, Outcome, chosen, entropies, listed};
 
 /// The panel's state.
 pub struct Triage {
@@ -92,7 +92,7 @@ impl Triage {
             }
             Action::Search => shared.ask(Prompt::new(Ask::Search, "image, patient or attribute holds", &*self.search)),
             Action::Condition => {
-                let hint = shared.analysis.as_deref().map(conditions).unwrap_or_default();
+                let hint = shared.analysis.as_ref().map_or("", |a| a.conditions()).to_owned();
                 let question = "subgroup: a condition, as view=PA or age>=60 (empty: all)";
                 shared.ask(Prompt::new(Ask::Condition, question, &*self.condition).hint(hint));
             }
