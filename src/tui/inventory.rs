@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cards::catalogue::{self, Home, WeightsFile};
+use crate::cards::catalogue::{self, CardFile, Home};
 use crate::cards::dataset::{DatasetCard, Layout};
 use crate::cards::model::ModelCard;
 use crate::run::{Description, RunFolder};
@@ -102,16 +102,20 @@ fn run(path: PathBuf) -> Item {
 
 fn model(name: String) -> Item {
     let (says, more) = match catalogue::model(&name) {
-        Ok((card, home)) => weights(&card, &home),
+        Ok((card, home)) => weights(&card, &home, &name),
         Err(e) => ("the card is at fault".to_owned(), vec![e.to_string()]),
     };
     Item { group: Group::Model, name, says, more }
 }
 
-fn weights(card: &ModelCard, home: &Home) -> (String, Vec<String>) {
+fn weights(card: &ModelCard, home: &Home, name: &str) -> (String, Vec<String>) {
     let about = format!("{}: {} ({})", card.architecture, card.labels.join(", "), card.licence);
-    match catalogue::weights_of(card, home) {
-        Ok(WeightsFile::Path(path)) if !path.is_file() => {
+    let Some(path) = &card.weights.path else {
+        let says = format!("{} labels, weights are on the Hub", card.labels.len());
+        return (says, vec![about, format!("  get them: roentgen weights fetch {name}")]);
+    };
+    match catalogue::file_of(card, home, path) {
+        Ok(CardFile::Path(path)) if !path.is_file() => {
             let source = card.source.clone().map(|s| format!("; the card says where from: {s}")).unwrap_or_default();
             ("weights are missing".into(), vec![about, format!("missing: {}{source}", path.display())])
         }
