@@ -9,12 +9,10 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::conv::Plan;
+use super::conv_images::{FREE, turned};
 use super::cpu;
 use super::geometry::{Axis, Phases};
 use super::kernels::{Correlation, Depthwise, Packed, Place, Product, SLACK, Set};
-
-/// Limits that cut nothing off.
-const FREE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 
 /// Values of padded input and gradients that are held at a time, about: what stays in a processor's caches.
 const HELD: usize = 1 << 19;
@@ -125,7 +123,13 @@ impl Plan {
             self.depthwise_gradients(set, x, weight.as_chunks::<9>().0, grad, wanted)
         } else {
             let depth = weight.len() / outputs / taps;
-            Work { plan: self, set, outputs, depth, inputs: depth * self.groups }.gradients(x, weight, grad, wanted)
+            let transformed = wanted && self.is_transformed(depth, outputs);
+            let work = Work { plan: self, set, outputs, depth, inputs: depth * self.groups };
+            let (dx, dw) = work.gradients(x, weight, grad, wanted && !transformed);
+            match transformed {
+                true => (Some(self.transformed(set, grad, &turned(weight, depth), outputs)), dw),
+                false => (dx, dw),
+            }
         }
     }
 
@@ -488,15 +492,17 @@ mod tests {
 
     #[test]
     fn long_runs_and_many_images_have_the_same_bits_on_any_threads() {
-        for (n, side, channels, stride) in [(3, 61, 5, 1), (40, 7, 9, 1), (2, 128, 3, 2)] {
+        for (n, side, channels, stride, outputs) in
+            [(3, 61, 5, 1, 10), (40, 7, 9, 1, 10), (2, 128, 3, 2, 10), (3, 21, 37, 1, 32)]
+        {
             let axis = Axis::new(side, 3, stride, Padding::Sides(1)).unwrap();
             let plan = Plan { rows: axis, columns: axis, groups: 1, activation: Activation::Identity };
             let x = noise(1, n * channels * side * side);
-            let (weight, grad) = (noise(2, 10 * channels * 9), noise(3, n * 10 * plan.area_out()));
-            let (dx, dw) = reference(&plan, &x, &weight, 10, &grad);
+            let (weight, grad) = (noise(2, outputs * channels * 9), noise(3, n * outputs * plan.area_out()));
+            let (dx, dw) = reference(&plan, &x, &weight, outputs, &grad);
             let on = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| plan.gradients(Set::best(), &x, &weight, 10, &grad, true))
+                pool.install(|| plan.gradients(Set::best(), &x, &weight, outputs, &grad, true))
             };
             let (one, three) = (on(1), on(3));
             assert_eq!(one.1, three.1);

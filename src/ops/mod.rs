@@ -9,6 +9,7 @@ mod awake;
 mod batch_norm;
 mod conv;
 mod conv_gradient;
+mod conv_images;
 mod conv_maps;
 mod cpu;
 mod dense_block;

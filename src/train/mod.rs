@@ -1,5 +1,7 @@
 //! Training: what changes a network's weights.
 
+mod memory;
 mod optimizer;
 
+pub use memory::keep_memory;
 pub use optimizer::Adam;
