@@ -14,6 +14,8 @@ mod conv_maps;
 mod cpu;
 mod dense_block;
 mod dense_block_training;
+#[cfg(test)]
+mod differences;
 mod geometry;
 mod kernels;
 mod linear;
