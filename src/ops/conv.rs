@@ -252,9 +252,10 @@ impl CustomOp3 for Op {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let grad = self.plan.activation.gradient(res, grad)?.contiguous()?;
-        let (dx, dw) = self.plan.backward(self.set, x, weight, &grad, x.track_op())?;
+        let wanted = (x.track_op(), weight.track_op());
+        let (dx, dw) = self.plan.backward(self.set, x, weight, &grad, wanted)?;
         let db = bias.track_op().then(|| grad.sum((0, 2, 3))).transpose()?;
-        Ok((dx, Some(dw), db))
+        Ok((dx, dw, db))
     }
 }
 

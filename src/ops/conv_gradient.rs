@@ -19,8 +19,8 @@ const FREE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 /// Values of padded input and gradients that are held at a time, about: what stays in a processor's caches.
 const HELD: usize = 1 << 19;
 
-/// The gradients of the input, if they were asked for, and of the weights.
-pub(super) type Gradients = (Option<Vec<f32>>, Vec<f32>);
+/// The gradients of the input and of the weights, each if it was asked for.
+pub(super) type Gradients = (Option<Vec<f32>>, Option<Vec<f32>>);
 
 /// One direction of the gradient of the input: the pixels whose place, `before` added, leaves one remainder by the stride.
 #[derive(Debug, Clone, Copy)]
@@ -89,15 +89,15 @@ impl Spread {
 }
 
 impl Plan {
-    /// The gradients of `x`, if `wanted`, and of `weight`, from those of the output before the activation.
+    /// The gradients of `x` and of `weight`, each if it is `wanted`, from those of the output before the activation.
     pub fn backward(
         &self,
         set: Set,
         x: &Tensor,
         weight: &Tensor,
         grad: &Tensor,
-        wanted: bool,
-    ) -> Result<(Option<Tensor>, Tensor)> {
+        wanted: (bool, bool),
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let outputs = weight.dim(0)?;
         let (input, weights) = (x.contiguous()?, weight.contiguous()?);
         let (dx, dw) = cpu::read(&input, |x| {
@@ -106,11 +106,12 @@ impl Plan {
             })
         })?;
         let dx = dx.map(|values| Tensor::from_vec(values, x.shape(), x.device())).transpose()?;
-        Ok((dx, Tensor::from_vec(dw, weight.shape(), weight.device())?))
+        let dw = dw.map(|values| Tensor::from_vec(values, weight.shape(), weight.device())).transpose()?;
+        Ok((dx, dw))
     }
 
-    /// The gradients of the inputs, if `wanted`, and of the weights, from the inputs `x` and `grad`, the gradients of all
-    /// `outputs` before the activation.
+    /// The gradients of the inputs and of the weights, each if it is `wanted`, from the inputs `x` and `grad`, the gradients
+    /// of all `outputs` before the activation.
     pub fn gradients(
         &self,
         set: Set,
@@ -118,7 +119,7 @@ impl Plan {
         weight: &[f32],
         outputs: usize,
         grad: &[f32],
-        wanted: bool,
+        wanted: (bool, bool),
     ) -> Gradients {
         let taps = self.rows.kernel * self.columns.kernel;
         if (weight.len(), self.groups, self.rows.kernel, self.columns.kernel) == (outputs * 9, outputs, 3, 3) {
@@ -130,12 +131,19 @@ impl Plan {
     }
 
     /// The same of a depthwise convolution, channel by channel.
-    fn depthwise_gradients(&self, set: Set, x: &[f32], weight: &[[f32; 9]], grad: &[f32], wanted: bool) -> Gradients {
+    fn depthwise_gradients(
+        &self,
+        set: Set,
+        x: &[f32],
+        weight: &[[f32; 9]],
+        grad: &[f32],
+        wanted: (bool, bool),
+    ) -> Gradients {
         let (area_in, area, channels) = (self.area_in(), self.area_out(), weight.len());
         let phases = Phases::new(self.rows, self.columns);
         let spread = Spread::new(&self.rows, &self.columns, phases.pitch);
         let positions = (self.rows.output - 1) * phases.pitch + self.columns.output;
-        let mut input = vec![0f32; if wanted { x.len() } else { 0 }];
+        let mut input = vec![0f32; if wanted.0 { x.len() } else { 0 }];
         let mut planes: Vec<Vec<_>> = (0..channels).map(|_| Vec::with_capacity(x.len() / area_in / channels)).collect();
         for (i, plane) in input.chunks_exact_mut(area_in).enumerate() {
             planes[i % channels].push(plane);
@@ -146,27 +154,29 @@ impl Plan {
         work.for_each_init(scratch, |(padded, grads, part), (channel, (mut planes, sums))| {
             let images = x.chunks_exact(area_in).zip(grad.chunks_exact(area));
             for (i, (x, grad)) in images.skip(channel).step_by(channels).enumerate() {
-                phases.fill(x, &mut padded[..phases.plane]);
                 spread.fill(grad, self.columns.output, grads);
-                let correlation = Correlation {
-                    set,
-                    grad: &grads[spread.first..],
-                    grad_steps: (0, 0),
-                    x: padded,
-                    x_step: 0,
-                    columns: &phases.taps,
-                    planes: 1,
-                    images: 1,
-                    outputs: 1,
-                    positions,
-                };
-                correlation.run_here(sums);
+                if wanted.1 {
+                    phases.fill(x, &mut padded[..phases.plane]);
+                    let correlation = Correlation {
+                        set,
+                        grad: &grads[spread.first..],
+                        grad_steps: (0, 0),
+                        x: padded,
+                        x_step: 0,
+                        columns: &phases.taps,
+                        planes: 1,
+                        images: 1,
+                        outputs: 1,
+                        positions,
+                    };
+                    correlation.run_here(sums);
+                }
                 if let Some(plane) = planes.get_mut(i) {
                     self.depthwise_input(set, &spread, &weight[channel], grads, part, plane);
                 }
             }
         });
-        (wanted.then_some(input), sums)
+        (wanted.0.then_some(input), wanted.1.then_some(sums))
     }
 
     /// The gradient of one plane of a depthwise convolution's input.
@@ -248,14 +258,14 @@ struct Operands<'a> {
 }
 
 impl Work<'_> {
-    fn gradients(&self, x: &[f32], weight: &[f32], grad: &[f32], wanted: bool) -> Gradients {
+    fn gradients(&self, x: &[f32], weight: &[f32], grad: &[f32], wanted: (bool, bool)) -> Gradients {
         let plan = self.plan;
         let (area_in, area) = (plan.area_in(), plan.area_out());
-        let mut input = wanted.then(|| vec![0f32; x.len()]);
-        let mut sums = vec![0f32; weight.len()];
+        let mut input = wanted.0.then(|| vec![0f32; x.len()]);
+        let mut sums = wanted.1.then(|| vec![0f32; weight.len()]);
         let phases = Phases::new(plan.rows, plan.columns);
         let spread = Spread::new(&plan.rows, &plan.columns, phases.pitch);
-        let turned = if wanted { self.turned(&spread, weight) } else { Vec::new() };
+        let turned = if wanted.0 { self.turned(&spread, weight) } else { Vec::new() };
         if plan.rows.is_pointwise() && plan.columns.is_pointwise() {
             let operands = Operands {
                 images: x.len() / self.inputs / area,
@@ -267,7 +277,9 @@ impl Work<'_> {
                 positions: area,
                 taps: &[0],
             };
-            self.weight_gradient(&operands, &mut sums);
+            if let Some(sums) = &mut sums {
+                self.weight_gradient(&operands, sums);
+            }
             if let Some(input) = &mut input {
                 let images =
                     input.par_chunks_exact_mut(self.inputs * area).zip(grad.par_chunks_exact(self.outputs * area));
@@ -283,23 +295,25 @@ impl Work<'_> {
             x.chunks(held * self.inputs * area_in).zip(grad.chunks(held * self.outputs * area)).enumerate()
         {
             let images = grad.len() / (self.outputs * area);
-            padded.resize(phases.room(images * self.inputs), 0.0);
             grads.resize(images * self.outputs * spread.plane + SLACK, 0.0);
-            let planes = padded.par_chunks_exact_mut(phases.plane).zip(x.par_chunks_exact(area_in));
-            planes.with_min_len(4).for_each(|(to, from)| phases.fill(from, to));
             let planes = grads.par_chunks_exact_mut(spread.plane).zip(grad.par_chunks_exact(area));
             planes.with_min_len(4).for_each(|(to, from)| spread.fill(from, plan.columns.output, to));
-            let operands = Operands {
-                images,
-                x: &padded,
-                x_plane: phases.plane,
-                grad: &grads,
-                grad_plane: spread.plane,
-                first: spread.first,
-                positions,
-                taps: &phases.taps,
-            };
-            self.weight_gradient(&operands, &mut sums);
+            if let Some(sums) = &mut sums {
+                padded.resize(phases.room(images * self.inputs), 0.0);
+                let planes = padded.par_chunks_exact_mut(phases.plane).zip(x.par_chunks_exact(area_in));
+                planes.with_min_len(4).for_each(|(to, from)| phases.fill(from, to));
+                let operands = Operands {
+                    images,
+                    x: &padded,
+                    x_plane: phases.plane,
+                    grad: &grads,
+                    grad_plane: spread.plane,
+                    first: spread.first,
+                    positions,
+                    taps: &phases.taps,
+                };
+                self.weight_gradient(&operands, sums);
+            }
             if let Some(input) = &mut input {
                 let input = &mut input[i * held * self.inputs * area_in..][..x.len()];
                 input.par_chunks_exact_mut(self.inputs * area_in).enumerate().for_each(|(i, to)| {
@@ -474,14 +488,17 @@ mod tests {
             let grad = noise(seed ^ 2, n * outputs * plan.area_out());
             let (dx, dw) = reference(&plan, &x, &weight, outputs, &grad);
             for set in Set::available() {
-                let found = plan.gradients(set, &x, &weight, outputs, &grad, true);
-                for (found, expected) in [(found.0.unwrap(), &dx), (found.1, &dw)] {
+                let found = plan.gradients(set, &x, &weight, outputs, &grad, (true, true));
+                // Each is the same alone.
+                for (alone, wanted) in [((found.0.clone(), None), (true, false)), ((None, found.1.clone()), (false, true))] {
+                    prop_assert_eq!(plan.gradients(set, &x, &weight, outputs, &grad, wanted), alone);
+                }
+                for (found, expected) in [(found.0.unwrap(), &dx), (found.1.unwrap(), &dw)] {
                     prop_assert_eq!(found.len(), expected.len());
                     for (i, (f, e)) in found.iter().zip(expected).enumerate() {
                         prop_assert!((f64::from(*f) - e).abs() < 2e-4, "{:?}, value {}: {} for {}", set, i, f, e);
                     }
                 }
-                prop_assert!(plan.gradients(set, &x, &weight, outputs, &grad, false).0.is_none());
             }
         }
     }
@@ -496,7 +513,7 @@ mod tests {
             let (dx, dw) = reference(&plan, &x, &weight, 10, &grad);
             let on = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| plan.gradients(Set::best(), &x, &weight, 10, &grad, true))
+                pool.install(|| plan.gradients(Set::best(), &x, &weight, 10, &grad, (true, true)))
             };
             let (one, three) = (on(1), on(3));
             assert_eq!(one.1, three.1);
@@ -504,7 +521,7 @@ mod tests {
             let close = |found: &[f32], expected: &[f64]| {
                 found.iter().zip(expected).all(|(f, e)| (f64::from(*f) - e).abs() < 1e-3)
             };
-            assert!(close(&one.1, &dw) && close(&one.0.unwrap(), &dx));
+            assert!(close(&one.1.unwrap(), &dw) && close(&one.0.unwrap(), &dx));
         }
     }
 }

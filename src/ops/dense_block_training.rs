@@ -249,8 +249,8 @@ impl Saved {
             let channel = (scale[i % self.middle], shift[i % self.middle]);
             set.compile(|| apply(x, channel, None, Activation::Relu, out));
         });
-        let (of_middle, of_grow) = size.plan(3)?.gradients(set, &middle, &grow, self.growth, of_maps, true);
-        let mut of_middle = of_middle.unwrap_or_default();
+        let (of_middle, of_grow) = size.plan(3)?.gradients(set, &middle, &grow, self.growth, of_maps, (true, true));
+        let (mut of_middle, of_grow) = (of_middle.unwrap_or_default(), of_grow.unwrap_or_default());
         // The norm between.
         let behind = Some((&middle[..], Activation::Relu));
         let norm_sums = gradient_sums(&self.squeezed, &mut of_middle, behind, self.middle, area);
@@ -270,8 +270,8 @@ impl Saved {
                 let channel = (scale[i % self.width], shift[i % self.width]);
                 set.compile(|| apply(&maps[plane_of(i) * area..][..area], channel, None, Activation::Relu, out));
             });
-            let (of_seen, part) = plan.gradients(set, &seen, &squeeze, self.middle, of_middle, true);
-            of_squeeze.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
+            let (of_seen, part) = plan.gradients(set, &seen, &squeeze, self.middle, of_middle, (true, true));
+            of_squeeze.iter_mut().zip(part.iter().flatten()).for_each(|(sum, part)| *sum += part);
             let mut of_seen = of_seen.unwrap_or_default();
             let planes =
                 grad.par_chunks_exact_mut(size.total * area).zip(of_seen.par_chunks_exact_mut(self.width * area));

@@ -21,8 +21,8 @@ impl Tape {
         let y = conv.forward(x.value())?.detach();
         let (input, weights, wanted) = (x.value().clone(), weight.value().clone(), x.is_tracked());
         Ok(self.push(&[&x, &weight], y, move |grad| {
-            let (dx, dw) = plan.backward(Set::best(), &input, &weights, &grad, wanted)?;
-            Ok(vec![dx, Some(dw)])
+            let (dx, dw) = plan.backward(Set::best(), &input, &weights, &grad, (wanted, true))?;
+            Ok(vec![dx, dw])
         }))
     }
 
