@@ -157,19 +157,26 @@ impl Trust {
     }
 }
 
-/// The tests that `roentgen explain --trust --out DIR` left in `folder`; none where it left none.
-pub fn read(folder: &Path) -> Result<Vec<Trust>> {
-    #[derive(Deserialize)]
-    struct File {
-        #[serde(default)]
-        trust: Vec<Trust>,
-    }
+/// The tests of some maps.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct Tested {
+    /// SHA-256 of the model's weights, in hex.
+    pub weights: String,
+    /// How the maps were made: the method and its layer.
+    pub method: String,
+    /// What came of it; empty where there were no tests.
+    #[serde(default)]
+    pub trust: Vec<Trust>,
+}
+
+/// The tests that `roentgen explain --trust N --out DIR` left in `folder`; none where it left none.
+pub fn read(folder: &Path) -> Result<Tested> {
     let path = folder.join(super::FILE);
     if !path.is_file() {
-        return Ok(Vec::new());
+        return Ok(Tested::default());
     }
     let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
-    serde_json::from_str::<File>(&text).map(|f| f.trust).map_err(|e| Error::new(e.to_string()).at(path.display()))
+    serde_json::from_str(&text).map_err(|e| Error::new(e.to_string()).at(path.display()))
 }
 
 #[cfg(test)]

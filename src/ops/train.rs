@@ -2,6 +2,7 @@
 
 use candle_core::{Module, Result, Tensor, Var, bail};
 
+use super::conv_gradient::Wanted;
 use super::kernels::Set;
 use super::tape::{Node, Tape};
 use super::{Activation, Conv2d, Form, cpu, pool};
@@ -19,9 +20,10 @@ impl Tape {
             bail!("in training an activation is a step of its own");
         }
         let y = conv.forward(x.value())?.detach();
-        let (input, weights, wanted) = (x.value().clone(), weight.value().clone(), x.is_tracked());
+        let (input, weights) = (x.value().clone(), weight.value().clone());
+        let wanted = Wanted { input: x.is_tracked(), ..Wanted::BOTH };
         Ok(self.push(&[&x, &weight], y, move |grad| {
-            let (dx, dw) = plan.backward(Set::best(), &input, &weights, &grad, (wanted, true))?;
+            let (dx, dw) = plan.backward(Set::best(), &input, &weights, &grad, wanted)?;
             Ok(vec![dx, dw])
         }))
     }
