@@ -1,6 +1,7 @@
 //! Our side of `peers.py`: `peer MODEL BATCH [IMAGES]` builds a network with formula weights and runs it over the formula
-//! input, or, as `evaluate` does, over the pictures of a folder, each several times. It prints the logits once; then
-//! each line on stdin is a number of runs, answered by a line with the milliseconds of each. Lines are JSON.
+//! input, or, as `evaluate` does, over the pictures of a folder, each several times; with `train` for the folder it makes
+//! steps of training instead. It prints the logits once; then each line on stdin is a number of runs, answered by a line
+//! with the milliseconds of each. Lines are JSON.
 
 #[path = "../tests/formula.rs"]
 mod formula;
@@ -15,7 +16,9 @@ use roentgen::cards::model::ModelCard;
 use roentgen::data::{Sample, Source};
 use roentgen::inference::engine::{self, Job, Pace};
 use roentgen::inference::journal::Output;
-use roentgen::models::{Model, build};
+use roentgen::models::{Model, Network, build};
+use roentgen::rng::Rng;
+use roentgen::train::Adam;
 
 /// How often a run goes over the pictures, so that its start and its end weigh little.
 const TIMES: usize = 4;
@@ -41,6 +44,13 @@ fn main() {
          {{ op = \"scale\", to = [-1.0, 1.0] }}]\n"
     );
     let card = ModelCard::parse(&card, "card").expect("the card above is right");
+    let shape = [batch, 3, 224, 224];
+    let x = || Tensor::from_vec(formula::tensor("input", &shape, 1), &shape, &Device::Cpu).expect("the shape fits");
+    if images == ["train"] {
+        let network = Network::new(&card, formula::weights(&shapes)).expect("the formula's weights fit");
+        let (mut optimizer, x) = (Adam::new(network.parameters().map(|(_, var)| var), 0.0), x());
+        return serve(|| train(&network, &mut optimizer, &x));
+    }
     let model = build(&card, formula::weights(&shapes), &Device::Cpu).expect("the formula's weights fit");
     match images {
         [folder] => {
@@ -48,9 +58,7 @@ fn main() {
             serve(|| evaluate(&model, &card, &samples, batch));
         }
         _ => {
-            let shape = [batch, 3, 224, 224];
-            let x = Tensor::from_vec(formula::tensor("input", &shape, 1), &shape, &Device::Cpu);
-            let x = x.expect("the shape fits");
+            let x = x();
             serve(|| {
                 let logits = model.forward(&x).expect("the input fits");
                 logits.flatten_all().and_then(|y| y.to_vec1()).expect("logits are f32")
@@ -60,7 +68,7 @@ fn main() {
 }
 
 /// Prints what `run` gives, then the times of as many runs as each line asks for.
-fn serve(run: impl Fn() -> Vec<f32>) {
+fn serve(mut run: impl FnMut() -> Vec<f32>) {
     println!("{:?}", run());
     for line in std::io::stdin().lock().lines() {
         let runs: usize = line.expect("stdin is text").trim().parse().expect("a number of runs");
@@ -74,6 +82,22 @@ fn serve(run: impl Fn() -> Vec<f32>) {
         println!("{times:?}");
         std::io::stdout().flush().expect("stdout is open");
     }
+}
+
+/// The logits of a step of training; every second image has every finding. The rate is too low to get anywhere, so that all
+/// steps are alike.
+fn train(network: &Network, optimizer: &mut Adam, x: &Tensor) -> Vec<f32> {
+    let pass = network.forward(x, &mut Rng::new(1, 1)).expect("the input fits");
+    let (z, labels) = (pass.logits().clone(), pass.logits().dims()[1]);
+    let y: Vec<_> = (0..z.elem_count()).map(|i| (i / labels % 2) as f32).collect();
+    let loss = Tensor::from_vec(y, z.shape(), &Device::Cpu).and_then(|y| {
+        // Binary cross-entropy of logits.
+        let rest = (z.abs()?.neg()?.exp()? + 1.0)?.log()?;
+        (z.relu()? - (&z * y)? + rest)?.mean_all()
+    });
+    let grads = pass.backward(&loss.expect("the shapes fit")).expect("the loss depends on the logits");
+    optimizer.step(1e-9, &grads).expect("the shapes fit");
+    z.flatten_all().and_then(|z| z.to_vec1()).expect("logits are f32")
 }
 
 /// The pictures of a folder by name, all of them several times.

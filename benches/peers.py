@@ -1,12 +1,13 @@
 """Our time per image beside OpenVINO's, ONNX Runtime's and PyTorch's, on the same two cores.
 
     python3 benches/peers.py [--rounds 9] [--cores 0,1] [--models densenet121,resnet18] [--batches 1,16]
+    python3 benches/peers.py --train [--rounds 9] [--cores 0,1] [--models densenet121,resnet18] [--batches 32]
     python3 benches/peers.py --images FOLDER [--rounds 9] [--cores 0,1]
 
 Makes a virtual environment in target/peers, builds `benches/peer.rs`, gives all of them the same weights and input by
 formula, checks that their logits agree, and lets them take turns: every round each program runs each case for about a
 second while the others wait. Prints medians in milliseconds an image, the ratios of ours to theirs, and peak memory.
-With --images, DenseNet-121 over a folder of PNGs instead, from the files to the logits: `evaluate` beside Pillow's threads and ONNX
+With --train, steps of training (forward, backward, Adam) beside PyTorch's. With --images, DenseNet-121 over a folder of PNGs instead, from the files to the logits: `evaluate` beside Pillow's threads and ONNX
 Runtime, and beside our network alone.
 On a machine that others use, too, take one core and compare the processor time, which waits for nobody. All compute in f32: OpenVINO, which would choose bf16 where the processor has it, is told so.
 """
@@ -145,9 +146,35 @@ def reader(folder, name, batch, threads):
     return run
 
 
+def trainer(name, batch, threads):
+    """A function that makes a step of training in PyTorch and gives its logits; see `train` in peer.rs."""
+    import torch
+
+    torch.set_num_threads(threads)
+    model = network(name).to(memory_format=torch.channels_last).train()
+    # The formula's weights are the head's, too; nothing drops out, so that both train the same.
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    x = torch.from_numpy(formula("input", (batch, 3, 224, 224))).to(memory_format=torch.channels_last)
+    y = (torch.arange(batch) % 2).float()[:, None].expand(batch, CLASSES[name])
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-9)
+
+    def run():
+        optimizer.zero_grad()
+        logits = model(x)
+        torch.nn.functional.binary_cross_entropy_with_logits(logits, y).backward()
+        optimizer.step()
+        return logits.detach().numpy()
+
+    return run
+
+
 def serve(peer, name, batch, threads, folder=None):
     """Prints the logits, then answers each number of runs on stdin with a line of milliseconds."""
-    if folder:
+    if folder == "train":
+        run = trainer(name, int(batch), int(threads))
+    elif folder:
         run = reader(folder, name, int(batch), int(threads))
     else:
         run = runner(peer, name, formula("input", (int(batch), 3, 224, 224)), int(threads))
@@ -206,11 +233,12 @@ def ours():
     return next(path for path in paths if path)
 
 
-def compare(name, batch, rounds, threads, binary):
+def compare(name, batch, rounds, threads, binary, train):
     """Runs one case and prints its line; whether it agreed."""
-    programs = {"ours": Program([binary, name, str(batch)], {"RAYON_NUM_THREADS": str(threads)})}
-    for peer in PEERS:
-        command = [sys.executable, __file__, "--serve", peer, name, str(batch), str(threads)]
+    more = ["train"] if train else []
+    programs = {"ours": Program([binary, name, str(batch), *more], {"RAYON_NUM_THREADS": str(threads)})}
+    for peer in ["pytorch"] if train else PEERS:
+        command = [sys.executable, __file__, "--serve", peer, name, str(batch), str(threads), *more]
         programs[peer] = Program(command, {"OMP_NUM_THREADS": str(threads)})
     scale = max(abs(v) for v in programs["pytorch"].logits)
     reference = programs["pytorch"].logits
@@ -229,9 +257,10 @@ def compare(name, batch, rounds, threads, binary):
     median = {who: statistics.median(program.times) / batch for who, program in programs.items()}
     cpu = {who: 1e3 * program.seconds / len(program.times) / batch for who, program in programs.items()}
     peak = {who: program.end() for who, program in programs.items()}
-    fastest = min(median["openvino"], median["onnxruntime"])
     cells = [f"{median[who]:.2f} ({cpu[who]:.2f})" for who in programs]
-    ratios = [f"{median['ours'] / fastest:.2f}", f"{median['ours'] / median['pytorch']:.2f}"]
+    ratios = [f"{median['ours'] / median['pytorch']:.2f}"]
+    if not train:
+        ratios.insert(0, f"{median['ours'] / min(median['openvino'], median['onnxruntime']):.2f}")
     memory = [f"{peak[who]:.0f}" for who in programs]
     print("| " + " | ".join([name, str(batch), *cells, *ratios, " / ".join(memory)]) + " |", flush=True)
     for who, distance in off.items():
@@ -275,8 +304,9 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--cores", default="0,1")
     parser.add_argument("--models", default=",".join(CLASSES))
-    parser.add_argument("--batches", default="1,16")
+    parser.add_argument("--batches")
     parser.add_argument("--images")
+    parser.add_argument("--train", action="store_true")
     options = parser.parse_args()
     python = HOME / "bin" / "python"
     if Path(sys.prefix) != HOME:
@@ -288,20 +318,25 @@ def main():
     binary = ours()
     cores = {int(core) for core in options.cores.split(",")}
     os.sched_setaffinity(0, cores)
-    for name in options.models.split(","):
-        if not (HOME / f"{name}.onnx").exists():
-            export(name)
     print(f"{time.strftime('%Y-%m-%d %H:%M')}, load {os.getloadavg()[0]:.1f}, cores {options.cores}, {options.rounds} rounds")
+    models = options.models.split(",")
+    if not options.train:
+        for name in models:
+            if not (HOME / f"{name}.onnx").exists():
+                export(name)
     if options.images:
         sys.exit(0 if pipeline(options.images, options.rounds, len(cores), binary) else 1)
-    print("Milliseconds an image: median (processor time). Ratios of medians: ours to the faster of OpenVINO and ONNX Runtime,")
-    print("ours to PyTorch.\n")
-    print("| network | batch | ours | OpenVINO | ONNX Runtime | PyTorch | ours / fastest | ours / PyTorch | peak MB |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("Milliseconds an image: median (processor time). Ratios of medians.\n")
+    if options.train:
+        print("| network | batch | ours | PyTorch | ours / PyTorch | peak MB |\n| --- | --- | --- | --- | --- | --- |")
+    else:
+        print("| network | batch | ours | OpenVINO | ONNX Runtime | PyTorch | ours / fastest | ours / PyTorch | peak MB |")
+        print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    batches = options.batches or ("32" if options.train else "1,16")
     agreed = [
-        compare(name, int(batch), options.rounds, len(cores), binary)
-        for name in options.models.split(",")
-        for batch in options.batches.split(",")
+        compare(name, int(batch), options.rounds, len(cores), binary, options.train)
+        for name in models
+        for batch in batches.split(",")
     ]
     sys.exit(0 if all(agreed) else 1)
 

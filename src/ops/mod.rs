@@ -5,6 +5,7 @@
 //! Tensors have gradients; where none are tracked, networks go through [`Maps`] instead, layer by [`Layer`].
 
 mod activation;
+mod awake;
 mod batch_norm;
 mod conv;
 mod conv_gradient;
@@ -22,6 +23,7 @@ mod tape;
 mod train;
 
 pub use activation::{Activation, add_activation};
+pub use awake::awake;
 pub use batch_norm::BatchNorm;
 pub use conv::{Conv2d, Form};
 pub use dense_block::{DenseBlock, DenseLayer};
