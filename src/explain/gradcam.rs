@@ -93,7 +93,7 @@ mod tests {
         // One gradient for all places of a channel is that of each.
         for cam in [Cam::GradCam, Cam::GradCamPlusPlus, Cam::HiResCam] {
             let (each, one) = (cam.of(&maps, &[0.5, 0.5, -3.0, -3.0], 2), cam.of(&maps, &[0.5, -3.0], 2));
-            assert_eq!((one[0], one[1] > 0.0), (0.5, true));
+            assert!(one.iter().all(|v| *v > 0.0), "{one:?}");
             assert_eq!(each, one);
         }
     }

@@ -7,7 +7,7 @@ use super::build::fault;
 use super::model::through;
 use super::{Layer, Model};
 use crate::error::{Error, Result};
-use crate::ops::{self, DenseBlock};
+use crate::ops::{self, DenseBlock, awake};
 
 /// A layer's maps of one image, and what the logits are to them.
 pub struct LayerGradients {
@@ -30,8 +30,7 @@ impl Model {
         if self.check(x)? != 1 {
             return Err(Error::new("maps are made for one image at a time"));
         }
-        // Inside the pool, so that its ops find the threads awake.
-        rayon::scope(|_| self.cut(x, layer, labels))
+        awake(|| self.cut(x, layer, labels))
     }
 
     fn cut(&self, x: &Tensor, layer: &Layer, labels: &[usize]) -> Result<LayerGradients> {
@@ -111,7 +110,7 @@ impl Model {
             return of(&x);
         }
         let one = |i| of(&x.narrow(0, i, 1).map_err(fault)?);
-        let parts = rayon::scope(|_| (0..n).into_par_iter().map(one).collect::<Result<Vec<_>>>())?;
+        let parts = awake(|| (0..n).into_par_iter().map(one).collect::<Result<Vec<_>>>())?;
         let (gradients, logits): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         Ok((Tensor::cat(&gradients, 0).map_err(fault)?, Tensor::cat(&logits, 0).map_err(fault)?))
     }
@@ -158,7 +157,7 @@ mod tests {
     fn behind_pooling_every_place_has_the_gradient_of_the_mean() {
         let linear = "[options]\nwidth = 0.1\n";
         let two = "[options]\nwidth = 0.1\n[[head]]\nunits = 16\nactivation = \"relu\"\n[[head]]\nunits = 3\n";
-        let dense = "[options]\nblocks = [1, 1]\ngrowth = 4\n";
+        let dense = "[options]\nblocks = [1, 1, 1, 1]\ngrowth = 4\n";
         for (architecture, options) in [("mobilenet_v2", linear), ("mobilenet_v2", two), ("densenet121", dense)] {
             let text = format!(
                 "schema = \"roentgen/model/1\"\nname = \"m\"\narchitecture = \"{architecture}\"\n\
