@@ -1,5 +1,5 @@
-//! Embeds the bundled cards and weights: every file directly in `datasets/`, `weights/` and `reports/published/` becomes
-//! an entry of a table, so that adding a card needs no code.
+//! Embeds the bundled cards, weights, golden pictures and tables: every file directly in `datasets/`, `weights/` and
+//! `reports/published/` becomes an entry of a table, so that adding a card needs no code.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -13,7 +13,7 @@ fn main() {
         let mut files: Vec<_> = fs::read_dir(Path::new(&root).join(folder))
             .unwrap_or_else(|e| panic!("{folder}: {e}"))
             .map(|entry| entry.expect("a listed folder's entries can be read").path())
-            .filter(|path| path.extension().is_some_and(|e| e == "toml" || e == "safetensors"))
+            .filter(|path| path.extension().is_some_and(|e| e == "toml" || e == "safetensors" || e == "png"))
             .collect();
         files.sort();
         writeln!(code, "const {table}: &[(&str, &[u8])] = &[").expect("writing to a String cannot fail");

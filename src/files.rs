@@ -1,7 +1,7 @@
 //! Files that are whole or not there, and their hashes.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -14,10 +14,18 @@ const UNFINISHED: &str = ".roentgen-";
 /// Writes `path` so that a reader, and a machine that stops midway, sees the old file or the new one and nothing
 /// between: into a temporary file beside it, flushed to the disk, then renamed.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with(path, |file| file.write_all(bytes))
+}
+
+/// As [`write`], of what `fill` puts into the temporary file.
+pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
     let folder = folder_of(path);
     let put = || -> std::io::Result<()> {
         let mut file = tempfile::Builder::new().prefix(UNFINISHED).permissions(permissions()).tempfile_in(folder)?;
-        file.write_all(bytes)?;
+        let mut buffered = BufWriter::new(&mut file);
+        fill(&mut buffered)?;
+        buffered.flush()?;
+        drop(buffered);
         file.as_file().sync_all()?;
         file.persist(path).map_err(|e| e.error)?;
         File::open(folder)?.sync_all()

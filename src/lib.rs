@@ -11,8 +11,8 @@
 //! truths and scores, so that everything there works from any program's predictions.
 //!
 //! Who may import whom is held by `tests/architecture.rs`: [`error`], [`labels`], [`files`], [`dicom_elements`],
-//! [`predictions`], [`cards`], [`shard`] and [`run`] are the base; [`data`], [`imaging`] and [`weights`] stand on it and not
-//! on each other; [`models`] add [`ops`]; [`inference`] joins them; [`explain`] looks into models, with [`data`] and
+//! [`predictions`], [`cards`], [`shard`] and [`run`] are the base; [`data`], [`imaging`], [`hub`] and [`weights`] stand on it
+//! and not on each other; [`models`] add [`ops`]; [`inference`] joins them; [`explain`] looks into models, with [`data`] and
 //! [`metrics`] for its tests; [`metrics`] know the predictions only; [`audit`] judges published tables by [`metrics`], and
 //! looks for leakage in [`data`] and their pictures; [`report`] writes down what [`metrics`], the
 //! tests of [`explain`] and the run say; [`tui`] may use all but [`cli`], which may use everything; only these two print.
@@ -32,6 +32,7 @@ pub mod dicom_elements;
 pub mod error;
 pub mod explain;
 pub mod files;
+pub mod hub;
 pub mod imaging;
 pub mod inference;
 pub mod labels;

@@ -307,12 +307,8 @@ fn files_of_other_formats_are_refused_with_a_way_on() {
         std::fs::write(&path, bytes).unwrap();
         load(&path, None).err().unwrap().to_string()
     };
-    assert!(says(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.").ends_with(
-        "model.pth.tar: a PyTorch checkpoint in the format before torch 1.6, which is not read here; \
-         write it anew in Python: `torch.save(torch.load(OLD, map_location=\"cpu\"), NEW)`"
-    ));
-    assert!(says(b"").contains("neither a safetensors file nor a PyTorch checkpoint"));
-    assert!(says(b"\x89HDF\r\n\x1a\n\0\0").contains("neither"));
+    assert!(says(b"").contains("neither a safetensors file, nor a PyTorch checkpoint, nor a Keras HDF5 file"));
+    assert!(says(b"\x89HDF\r\n\x1a\n\0\0").contains("the HDF5 file cannot be read"));
     assert!(says(b"PK\x03\x04 and no more").contains("the zip archive cannot be read"));
     assert!(says(b"\xff\0\0\0\0\0\0\0{}").contains("a header of 255 bytes"));
     assert!(load(&folder.path().join("none"), None).err().unwrap().to_string().contains("none: "));

@@ -18,11 +18,12 @@ pub enum Home {
     Folder(PathBuf),
 }
 
-/// The bytes of a model's weights, or where they are.
-pub enum WeightsFile {
+/// A file that a model card names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CardFile {
     /// Inside the program.
     Bundled(&'static [u8]),
-    /// A local file.
+    /// On this machine.
     Path(PathBuf),
 }
 
@@ -83,20 +84,17 @@ pub fn published(spec: &str) -> Result<PublishedTable> {
     }
 }
 
-/// Where the weights of a card are. A file on the Hub that is not there yet is an error.
-pub fn weights_of(card: &ModelCard, home: &Home) -> Result<WeightsFile> {
-    let Some(path) = &card.weights.path else {
-        return Err(Error::new("its weights are on the Hub, and this version does not download them")
-            .at(format_args!("model `{}`", card.name))
-            .mend("fetch the file yourself and give a card with `weights.path`"));
-    };
+/// The file at a path in a model card.
+pub fn file_of(card: &ModelCard, home: &Home, path: &Path) -> Result<CardFile> {
     match home {
-        Home::Folder(folder) => Ok(WeightsFile::Path(folder.join(path))),
+        Home::Folder(folder) => Ok(CardFile::Path(folder.join(path))),
         Home::Bundled => MODELS
             .iter()
             .find(|(name, _)| Path::new(name) == path)
-            .map(|(_, bytes)| WeightsFile::Bundled(bytes))
-            .ok_or_else(|| Error::new("its weights are not bundled").at(format_args!("model `{}`", card.name))),
+            .map(|(_, bytes)| CardFile::Bundled(bytes))
+            .ok_or_else(|| {
+                Error::new(format!("{} is not bundled", path.display())).at(format_args!("model `{}`", card.name))
+            }),
     }
 }
 

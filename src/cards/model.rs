@@ -29,6 +29,10 @@ pub struct ModelCard {
     /// Where the weights and the numbers about them come from, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// Operating thresholds that the weights were published with, one a label, NaN where there is none. Recorded, not
+    /// applied: scores are never changed by them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub op_threshs: Option<Vec<f32>>,
     /// The architecture's own options.
     #[serde(default)]
     pub options: Options,
@@ -39,9 +43,24 @@ pub struct ModelCard {
     pub weights: Weights,
     /// How a picture becomes the network's input.
     pub input: Input,
+    /// Outputs of another program that the model must agree with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub golden: Vec<Golden>,
     /// What pictures of the training data look like to the network; what differs much is told before a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<Reference>,
+}
+
+/// What another program's run of the same network gives for a picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Golden {
+    /// The picture, relative to the card.
+    pub image: PathBuf,
+    /// Its logits, one a label.
+    pub logits: Vec<f32>,
+    /// Largest difference that still agrees.
+    pub tolerance: f32,
 }
 
 /// Statistics over pictures of the training data, one number a picture.
@@ -82,6 +101,8 @@ pub enum Architecture {
     Resnet34,
     Resnet50,
     MobilenetV2,
+    /// Whatever the graph of the ONNX file is.
+    Onnx,
 }
 
 impl Display for Architecture {
@@ -168,6 +189,13 @@ pub struct Weights {
     /// A file, relative to the card.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+    /// A file that is read first, relative to the card; the tensors of `path` replace its own of the same names, as when
+    /// Keras' `load_weights` follows a backbone's own weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<PathBuf>,
+    /// SHA-256 of the base's bytes, in hex: it goes with `base`, so that a run's record tells both files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_sha256: Option<String>,
     /// `owner/name` on the Hub.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repo: Option<String>,
@@ -193,6 +221,20 @@ pub enum Naming {
     Torchvision,
     /// torchvision's DenseNet names before 0.3 (`norm.1`, `conv.1`, ...).
     TorchvisionOld,
+    /// timm's: of MobileNetV2 its own, else torchvision's.
+    Timm,
+    /// Keras' layers, in an HDF5 file.
+    Keras,
+    /// torchxrayvision's: torchvision's, with thresholds among them.
+    Torchxrayvision,
+    /// MONAI's DenseNets (`layers.norm1`, `class_layers.out`); its ResNets have torchvision's.
+    Monai,
+}
+
+impl Display for Naming {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// How a picture becomes the network's input.
@@ -306,7 +348,11 @@ impl ModelCard {
                 | Architecture::Densenet169
                 | Architecture::Densenet201
         );
-        if width.is_some() && self.architecture != Architecture::MobilenetV2 {
+        let mobilenet = self.architecture == Architecture::MobilenetV2;
+        if self.architecture == Architecture::Onnx && self.options != Options::default() {
+            return Err(bad("options", "an ONNX graph tells its own").mend("remove the table"));
+        }
+        if width.is_some() && !mobilenet {
             return Err(bad("options.width", "only mobilenet_v2 has a width").mend("remove the key"));
         }
         if (blocks.is_some() || growth.is_some()) && !densenet {
@@ -337,6 +383,17 @@ impl ModelCard {
             let cause = format!("the last layer has {} units for {} labels", last.units, self.labels.len());
             return Err(bad("head", cause).mend("give it one unit a label"));
         }
+        if let Some(thresholds) = self.op_threshs.as_ref().filter(|t| t.len() != self.labels.len()) {
+            let cause = format!("{} thresholds for {} labels", thresholds.len(), self.labels.len());
+            return Err(bad("op_threshs", cause).mend("give one a label, nan where there is none"));
+        }
+        for (i, golden) in self.golden.iter().enumerate() {
+            let count = golden.logits.len();
+            if count != self.labels.len() || golden.tolerance.is_nan() || golden.tolerance < 0.0 {
+                let cause = format!("{count} logits for {} labels, tolerance {}", self.labels.len(), golden.tolerance);
+                return Err(bad(format_args!("golden[{i}]"), cause).mend("give one logit a label"));
+            }
+        }
         if let Some(Reference { input_mean, input_std, features }) = &self.reference
             && [input_mean, input_std, features].into_iter().flatten().any(|s| s.std.is_nan() || s.std <= 0.0)
         {
@@ -361,10 +418,18 @@ impl Weights {
             (Some(_), Some(_)) => return Err(bad("weights", "both `path` and `repo` are given").mend("keep one")),
             (None, None) => return Err(bad("weights", "neither `path` nor `repo` is given").mend("add one")),
         }
-        if let Some(hash) = &self.sha256
-            && (hash.len() != 64 || hash.bytes().any(|b| !b.is_ascii_hexdigit()))
-        {
-            return Err(bad("weights.sha256", "not 64 hexadecimal digits").mend("use the output of sha256sum"));
+        if self.base.is_some() && self.path.is_none() {
+            return Err(bad("weights.base", "a base goes with a `path`").mend("give `path`, or remove `base`"));
+        }
+        if self.base.is_some() != self.base_sha256.is_some() {
+            return Err(bad("weights.base", "`base` and `base_sha256` go together").mend("add the output of sha256sum"));
+        }
+        for (key, hash) in [("weights.sha256", &self.sha256), ("weights.base_sha256", &self.base_sha256)] {
+            if let Some(hash) = hash
+                && (hash.len() != 64 || hash.bytes().any(|b| !b.is_ascii_hexdigit()))
+            {
+                return Err(bad(key, "not 64 hexadecimal digits").mend("use the output of sha256sum"));
+            }
         }
         Ok(())
     }

@@ -55,7 +55,7 @@ pub enum Verb {
         #[command(subcommand)]
         verb: Datasets,
     },
-    /// The bundled model cards, and what is in a model
+    /// Model cards and weight files: what is in them, fetch, verify, convert
     Weights {
         #[command(subcommand)]
         verb: Weights,
@@ -719,11 +719,38 @@ pub struct Leakage {
 pub enum Weights {
     /// One line a model
     List,
-    /// What a model is: architecture, labels, licence, preprocessing, the weights' hash, and its layers for --layer
+    /// What a model or weight file is: labels, preprocessing, layers for --layer; format, naming, hash, statistics
     Show {
-        /// A bundled card's name or the path of a card
-        #[arg(value_name = "CARD")]
-        card: String,
+        /// A bundled card's name, the path of a card, or a weight file
+        #[arg(value_name = "CARD|FILE")]
+        model: String,
+        /// A row for every tensor instead of one for every part of the network
+        #[arg(long)]
+        tensors: bool,
+    },
+    /// Get weights from the Hugging Face Hub, at the commit that the card or the lock file pins
+    Fetch {
+        /// Models: bundled cards' names or paths of cards
+        #[arg(required = true, value_name = "CARD")]
+        models: Vec<String>,
+        /// Ask nothing of the network: say whether the cache has the files
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Check hashes, that the tensors fit the network, and the card's golden outputs
+    Verify {
+        /// Models: bundled cards' names or paths of cards
+        #[arg(required = true, value_name = "CARD")]
+        models: Vec<String>,
+    },
+    /// Write weights as safetensors under torchvision's names, with where they come from as metadata
+    Convert {
+        /// A bundled card's name, the path of a card, or a weight file
+        #[arg(value_name = "CARD|FILE")]
+        from: String,
+        /// The new file
+        #[arg(value_name = "OUT.safetensors")]
+        to: PathBuf,
     },
     /// The [reference] table of a model card, from pictures of its training data
     Reference {

@@ -29,6 +29,8 @@ mod table;
 mod tui;
 mod verify;
 mod weights;
+mod weights_show;
+mod weights_verify;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -85,6 +87,11 @@ fn print(text: &str) -> Result<()> {
         Err(e) => Err(Error::new(e.to_string()).at("stdout")),
         Ok(()) => Ok(()),
     }
+}
+
+/// Ends the process with the status of an answer that is no.
+fn answer_no() -> ! {
+    std::process::exit(1)
 }
 
 /// The one document that `--format json` prints.

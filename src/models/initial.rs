@@ -14,7 +14,8 @@ const LARGEST: usize = 64 << 20;
 /// Weights for the card's network from `seed`, each tensor from a stream of its own:
 /// convolutions from the normal distribution of He et al. (2015), by their outputs (DenseNet: by their inputs); norms as
 /// the identity; dense layers uniform within 1 / sqrt(inputs). The single linear layer of torchvision's own DenseNet has
-/// biases of 0, that of its MobileNetV2 also normal weights of deviation 0.01.
+/// biases of 0, that of its MobileNetV2 also normal weights of deviation 0.01. A card that leaves its network to an ONNX
+/// file has none to start from.
 pub fn initial(card: &ModelCard, seed: u64) -> Result<Tensors> {
     let mut draw = Draw { tensors: Tensors::new(), seed, count: 0, values: 0 };
     let dense = matches!(

@@ -56,6 +56,7 @@ impl Network {
     /// The card's network with these weights. Tensors that are missing, left over or of the wrong shape are one error
     /// that lists them.
     pub fn new(card: &ModelCard, mut weights: Tensors) -> Result<Self> {
+        let card = &registry::recognised(card, &weights)?;
         let mut vars = BTreeMap::new();
         let mut take = |name: String, shape: &[usize], weights: &mut Tensors| -> Result<()> {
             let values = weights.take(&name, shape)?;

@@ -1,14 +1,16 @@
 //! From a card and its weights to a model.
 
+use std::collections::HashMap;
+
 use candle_core::Device;
 
 use super::build::Builder;
 use super::head::{self, Head};
 use super::model::Model;
-use super::part::{Backbone, Emit};
+use super::part::{Backbone, Emit, Holder};
 use super::{densenet, mobilenet, resnet};
-use crate::cards::model::{Architecture, ModelCard};
-use crate::error::Result;
+use crate::cards::model::{Architecture, HeadLayer, ModelCard, Options};
+use crate::error::{Error, Result};
 use crate::weights::Tensors;
 
 /// Added to the variance in batch norms unless the card says otherwise: PyTorch's default.
@@ -27,6 +29,9 @@ pub(super) fn describe(card: &ModelCard, emit: Emit) -> Result<Backbone> {
             resnet::describe(card.architecture, channels, emit)
         }
         Architecture::MobilenetV2 => mobilenet::describe(options, channels, emit),
+        Architecture::Onnx => Err(Error::new("its weights are no ONNX file")
+            .at("`architecture`")
+            .mend("name the architecture, for other files do not tell it")),
     }
 }
 
@@ -35,9 +40,60 @@ pub(super) fn norm_eps(card: &ModelCard) -> f64 {
     card.options.norm_eps.unwrap_or(NORM_EPS)
 }
 
+/// The card with the network that the graph of its ONNX file is. A card that says something else of it is an error.
+pub(super) fn recognised(card: &ModelCard, weights: &Tensors) -> Result<ModelCard> {
+    let mut card = card.clone();
+    let Some(network) = weights.origin().and_then(|origin| origin.network.clone()) else { return Ok(card) };
+    if let Some(output) = network.output.filter(|output| *output != card.output) {
+        let [says, is] = [card.output, output].map(|output| format!("{output:?}").to_lowercase());
+        return Err(Error::new(format!("`{says}`, but the graph ends in a {is}"))
+            .at("`output`")
+            .mend(format!("write `output = \"{is}\"`")));
+    }
+    let told = |layers: &[HeadLayer]| layers.iter().map(|l| (l.units, l.activation, l.bias)).collect::<Vec<_>>();
+    if !network.head.is_empty() && !card.head.is_empty() && told(&network.head) != told(&card.head) {
+        return Err(Error::new(format!("the graph has dense layers of other kinds: {:?}", told(&network.head)))
+            .at("`head`")
+            .mend("remove `head`, for the graph tells it"));
+    }
+    if card.head.is_empty() {
+        card.head = network.head;
+    }
+    if card.architecture == Architecture::Onnx {
+        card.architecture = network.architecture;
+        card.options = network.options;
+        if card.architecture == Architecture::MobilenetV2 {
+            card.options.width = width(&card, weights);
+        }
+    }
+    Ok(card)
+}
+
+/// The width of the MobileNetV2 that has these weights, in hundredths: the narrowest, where several round to its
+/// channels.
+fn width(card: &ModelCard, weights: &Tensors) -> Option<f64> {
+    let shapes: HashMap<_, _> = weights.shapes().collect();
+    let fits = |width: &f64| {
+        let options = Options { width: Some(*width), ..Options::default() };
+        let emitted = mobilenet::describe(&options, card.input.channels, &mut |name, part| {
+            part.holders(&name, &mut |holder| match holder {
+                Holder::Conv(name, form)
+                    if shapes.get(format!("{name}.weight").as_str()) != Some(&&form.shape()[..]) =>
+                {
+                    Err(Error::new("another width"))
+                }
+                _ => Ok(()),
+            })
+        });
+        emitted.is_ok()
+    };
+    (5..=400).map(|hundredths| f64::from(hundredths) / 100.0).find(fits)
+}
+
 /// Builds the card's network on `device`. Tensors that are missing, left over or of the wrong shape are one error that
 /// lists them.
 pub fn build(card: &ModelCard, mut weights: Tensors, device: &Device) -> Result<Model> {
+    let card = &recognised(card, &weights)?;
     let b = &mut Builder { tensors: &mut weights, eps: norm_eps(card), device };
     let mut stages = Vec::new();
     let backbone = describe(card, &mut |name, part| {

@@ -1,6 +1,7 @@
 //! Feature maps of one image in the order in which the kernels of inference read them.
 
 use candle_core::{Device, Module, Result, Tensor, bail};
+use rayon::prelude::*;
 
 use super::cpu;
 use super::kernels::{Buffer, Grid, Set};
@@ -75,14 +76,19 @@ impl Maps {
     /// An image of one channel a block with zeros around it.
     pub(super) fn padded(&self, above: usize, below: usize, left: usize, right: usize) -> Self {
         let (height, width) = (self.height + above + below, self.width + left + right);
-        let mut values = Buffer::zeros(self.channels * height * width);
-        let planes = values.chunks_exact_mut(height * width).zip(self.values.chunks_exact(self.area()));
-        for (to, from) in planes {
-            let lines = to.chunks_exact_mut(width).skip(above);
-            for (to, from) in lines.zip(from.chunks_exact(self.width)) {
+        let mut values = Buffer::stale(self.channels * height * width);
+        let planes = values.par_chunks_exact_mut(height * width).zip(self.values.par_chunks_exact(self.area()));
+        planes.for_each(|(to, from)| {
+            let (before, lines) = to.split_at_mut(above * width);
+            let (lines, after) = lines.split_at_mut(self.height * width);
+            before.fill(0.0);
+            after.fill(0.0);
+            for (to, from) in lines.chunks_exact_mut(width).zip(from.chunks_exact(self.width)) {
+                to[..left].fill(0.0);
                 to[left..][..self.width].copy_from_slice(from);
+                to[left + self.width..].fill(0.0);
             }
-        }
+        });
         Self { height, width, values, ..*self }
     }
 

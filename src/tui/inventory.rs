@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cards::catalogue::{self, Home, WeightsFile};
+use crate::cards::catalogue::{self, CardFile, Home};
 use crate::cards::dataset::{DatasetCard, Layout};
 use crate::cards::model::ModelCard;
 use crate::run::{Description, RunFolder};
@@ -11,7 +11,7 @@ use crate::run::{Description, RunFolder};
 pub const REPORTS: &str = "reports";
 
 /// Where a person's own cards are looked for.
-const FOLDERS: [&str; 4] = [".", "models", "datasets", "weights"];
+const FOLDERS: [&str; 6] = [".", "models", "datasets", "weights", "published", "reports/published"];
 
 /// Something that can be opened or chosen.
 pub struct Item {
@@ -51,25 +51,21 @@ impl Group {
 
 /// All items: runs, then bundled cards and those in the working folder.
 pub fn items() -> Vec<Item> {
-    let own = own_cards();
-    let of = |schema: &'static str| {
-        own.iter().filter(move |(found, _)| found.starts_with(schema)).map(|(_, name)| name.clone())
-    };
-    let models = catalogue::model_names().map(str::to_owned).chain(of("roentgen/model/"));
-    let datasets = catalogue::dataset_names().map(str::to_owned).chain(of("roentgen/dataset/"));
+    let models = catalogue::model_names().map(str::to_owned).chain(own_cards("roentgen/model/"));
+    let datasets = catalogue::dataset_names().map(str::to_owned).chain(own_cards("roentgen/dataset/"));
     runs(Path::new(REPORTS)).into_iter().chain(models.map(model)).chain(datasets.map(dataset)).collect()
 }
 
-/// Schema and path of the cards in the working folder.
-fn own_cards() -> Vec<(String, String)> {
+/// Paths of the cards in the working folder whose schema begins so.
+pub fn own_cards(schema: &str) -> Vec<String> {
     let files = FOLDERS.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
     let mut paths: Vec<PathBuf> = files.filter_map(|e| Some(e.ok()?.path())).collect();
     paths.retain(|p| p.extension().is_some_and(|e| e == "toml"));
     paths.sort();
     let card = |path: PathBuf| {
         let table: toml::Table = toml::from_str(&std::fs::read_to_string(&path).ok()?).ok()?;
-        let path = path.strip_prefix(".").unwrap_or(&path).display().to_string();
-        Some((table.get("schema")?.as_str()?.to_owned(), path))
+        let found = table.get("schema")?.as_str()?.starts_with(schema);
+        found.then(|| path.strip_prefix(".").unwrap_or(&path).display().to_string())
     };
     paths.into_iter().filter_map(card).collect()
 }
@@ -106,16 +102,20 @@ fn run(path: PathBuf) -> Item {
 
 fn model(name: String) -> Item {
     let (says, more) = match catalogue::model(&name) {
-        Ok((card, home)) => weights(&card, &home),
+        Ok((card, home)) => weights(&card, &home, &name),
         Err(e) => ("the card is at fault".to_owned(), vec![e.to_string()]),
     };
     Item { group: Group::Model, name, says, more }
 }
 
-fn weights(card: &ModelCard, home: &Home) -> (String, Vec<String>) {
+fn weights(card: &ModelCard, home: &Home, name: &str) -> (String, Vec<String>) {
     let about = format!("{}: {} ({})", card.architecture, card.labels.join(", "), card.licence);
-    match catalogue::weights_of(card, home) {
-        Ok(WeightsFile::Path(path)) if !path.is_file() => {
+    let Some(path) = &card.weights.path else {
+        let says = format!("{} labels, weights are on the Hub", card.labels.len());
+        return (says, vec![about, format!("  get them: roentgen weights fetch {name}")]);
+    };
+    match catalogue::file_of(card, home, path) {
+        Ok(CardFile::Path(path)) if !path.is_file() => {
             let source = card.source.clone().map(|s| format!("; the card says where from: {s}")).unwrap_or_default();
             ("weights are missing".into(), vec![about, format!("missing: {}{source}", path.display())])
         }

@@ -33,6 +33,8 @@ pub struct Watch {
     pub failures: Vec<(String, String)>,
     /// What is known of each label of the model.
     pub labels: Vec<Live>,
+    /// Where the network runs, once the run says so.
+    pub device: Option<String>,
     /// Why there are no truths, where there are none.
     pub blind: Option<String>,
     card: ModelCard,
@@ -102,6 +104,7 @@ impl Watch {
             since: None,
             failures: Vec::new(),
             labels: Vec::new(),
+            device: None,
             blind: None,
             card: card.clone(),
             policy,
@@ -128,6 +131,9 @@ impl Watch {
         }
         self.done = self.scores.len();
         self.since.get_or_insert((Instant::now(), self.done));
+        if self.device.is_none() {
+            self.device = Some(Description::read(&self.folder)?.device);
+        }
         self.labels = (0..self.card.labels.len()).map(|i| self.live(i)).collect();
         Ok(())
     }

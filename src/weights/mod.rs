@@ -1,11 +1,18 @@
 //! Weight files to named f32 tensors in torchvision's naming.
 
+mod keras;
+mod mapped;
 mod naming;
+mod onnx;
 mod open;
+mod pickle;
 mod safetensors;
 mod tensors;
 mod torch;
+mod torch_legacy;
+mod torch_zip;
 mod values;
 
-pub use open::{from_bytes, load};
+pub use open::{Format, Network, Origin, from_bytes, load};
+pub use safetensors::write_safetensors;
 pub use tensors::Tensors;

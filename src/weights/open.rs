@@ -1,50 +1,138 @@
 //! Opening a weight file, whatever its format.
 
-use std::fs::File;
-use std::io::Read;
+use std::fmt::{self, Display};
 use std::path::Path;
 
-use super::{Tensors, naming, safetensors, torch};
-use crate::cards::model::Naming;
+use super::mapped::Bytes;
+use super::values::Values;
+use super::{Tensors, keras, naming, onnx, safetensors, torch_legacy, torch_zip};
+use crate::cards::model::{Architecture, HeadLayer, Naming, Options, Output};
 use crate::error::{Error, Result};
 
 /// A tensor as a file gives it: name, shape, values.
-pub(super) type Named = (String, Vec<usize>, Vec<f32>);
+pub(super) type Named = (String, Vec<usize>, Values);
 
-/// Reads every tensor of a safetensors file or a PyTorch checkpoint, told apart by content, as f32 under
-/// torchvision's names (detected when `naming` is not given). Errors name the file.
+/// The formats that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// safetensors.
+    Safetensors,
+    /// A PyTorch checkpoint since 1.6.
+    Torch,
+    /// A PyTorch checkpoint before 1.6.
+    TorchLegacy,
+    /// A Keras model or its weights in HDF5.
+    Keras,
+    /// An ONNX graph that is one of the known networks.
+    Onnx,
+}
+
+impl Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Safetensors => "safetensors",
+            Self::Torch => "PyTorch checkpoint",
+            Self::TorchLegacy => "PyTorch checkpoint of before 1.6",
+            Self::Keras => "Keras HDF5",
+            Self::Onnx => "ONNX",
+        })
+    }
+}
+
+/// What a file was found to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Origin {
+    /// Told by the content, never by the file's name.
+    pub format: Format,
+    /// Whose names the file uses.
+    pub naming: Naming,
+    /// What wrappers have put before every name.
+    pub prefix: String,
+    /// The network that an ONNX graph is.
+    pub network: Option<Network>,
+}
+
+/// A network that was recognised in a graph.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network {
+    /// Which it is.
+    pub architecture: Architecture,
+    /// What it has of its own, but for MobileNetV2's width, which its tensors tell.
+    pub options: Options,
+    /// Its dense layers; empty for a single one with a bias.
+    pub head: Vec<HeadLayer>,
+    /// What the graph makes of the logits at its end.
+    pub output: Option<Output>,
+}
+
+/// Finds every tensor of a safetensors file, a PyTorch checkpoint or a Keras file, told apart by content, under
+/// torchvision's names (from names that are detected when `naming` is not given). The file is mapped: values are read
+/// when a network takes them. Nothing in a file is ever run. Errors name the file.
 pub fn load(path: &Path, naming: Option<Naming>) -> Result<Tensors> {
-    let found = read(path).map_err(|e| e.at(path.display()))?;
-    named(found, path.display(), naming)
+    named(&Bytes::map(path)?, naming, path.display().to_string(), path.parent())
 }
 
-/// The tensors of a safetensors file that is in memory; `place` names it in errors.
-pub fn from_bytes(bytes: &[u8], place: &str) -> Result<Tensors> {
-    safetensors::read(bytes).and_then(|found| named(found, place, None)).map_err(|e| e.at(place))
+/// The tensors of a weight file that is inside the program; `place` names it in errors.
+pub fn from_bytes(bytes: &'static [u8], place: &str) -> Result<Tensors> {
+    named(&Bytes::of(bytes), None, place.to_owned(), None)
 }
 
-fn named(found: Vec<Named>, place: impl ToString, naming: Option<Naming>) -> Result<Tensors> {
-    let names: Vec<_> = found.iter().map(|(name, ..)| name.as_str()).collect();
-    let prefix = naming::common_prefix(&names).len();
-    let mut tensors = Tensors::at(place);
+/// `folder`: where files that this one refers to are.
+fn named(file: &Bytes, naming: Option<Naming>, place: String, folder: Option<&Path>) -> Result<Tensors> {
+    let read = || -> Result<_> {
+        let format = format(file)?;
+        let found = match format {
+            Format::Onnx => {
+                // A graph's constants are each kept once, so it cannot claim more than it has.
+                let (found, network) = onnx::read(file, folder)?;
+                let (naming, prefix) = (Naming::Torchvision, String::new());
+                return Ok((found, Origin { format, naming, prefix, network: Some(network) }));
+            }
+            Format::Safetensors => safetensors::read(file),
+            Format::Torch => torch_zip::read(file),
+            Format::TorchLegacy => torch_legacy::read(file),
+            Format::Keras => keras::read(file),
+        }?;
+        // Many views of one storage could ask for any amount of memory. Tied weights are there twice at most.
+        let claimed = found.iter().fold(0usize, |sum, (_, _, values)| sum.saturating_add(values.bytes()));
+        if claimed > file.len().saturating_mul(2) {
+            return Err(Error::new(format!("its tensors claim {claimed} bytes, the file has {}", file.len())));
+        }
+        let names: Vec<_> = found.iter().map(|(name, ..)| name.as_str()).collect();
+        let prefix = naming::common_prefix(&names).to_owned();
+        let bare = || names.iter().map(|name| &name[prefix.len()..]);
+        let naming = match (format, naming) {
+            (Format::Keras, None | Some(Naming::Keras)) => Naming::Keras,
+            (Format::Keras, Some(other)) | (_, Some(other @ Naming::Keras)) => {
+                return Err(Error::new(format!("a {format} file does not have names of the naming `{other}`"))
+                    .mend("correct `weights.naming` in the card, or leave it out"));
+            }
+            (_, given) => given.unwrap_or_else(|| naming::detect(bare())),
+        };
+        Ok((found, Origin { format, naming, prefix, network: None }))
+    };
+    let (found, origin) = read().map_err(|e| e.at(&place))?;
+    let (naming, prefix) = (origin.naming, origin.prefix.len());
+    let mut tensors = Tensors::of(place, origin);
     for (name, shape, values) in found {
-        tensors.insert(naming::modern(&name[prefix..], naming), &shape, values)?;
+        tensors.insert_values(naming::modern(&name[prefix..], naming), shape, values)?;
     }
     Ok(tensors)
 }
 
-fn read(path: &Path) -> Result<Vec<Named>> {
-    let fault = |e: std::io::Error| Error::new(e.to_string());
-    let mut start = Vec::new();
-    File::open(path).and_then(|f| f.take(9).read_to_end(&mut start)).map_err(fault)?;
-    match start.as_slice() {
-        [b'P', b'K', 3, 4, ..] => torch::read(path),
-        [0x80, 2..=5, ..] => {
-            Err(Error::new("a PyTorch checkpoint in the format before torch 1.6, which is not read here")
-                .mend("write it anew in Python: `torch.save(torch.load(OLD, map_location=\"cpu\"), NEW)`"))
+fn format(file: &Bytes) -> Result<Format> {
+    let not_here = |what: &str, mend: &str| Err(Error::new(format!("{what}, which is not read here")).mend(mend));
+    match &file[..] {
+        [b'P', b'K', 3, 4, ..] => Ok(Format::Torch),
+        [0x89, b'H', b'D', b'F', 0x0d, 0x0a, 0x1a, 0x0a, ..] => Ok(Format::Keras),
+        start if start.starts_with(torch_legacy::MAGIC) => Ok(Format::TorchLegacy),
+        [0x80, 2..=5, ..] => not_here("a Python pickle that torch.save did not write", "save it with `torch.save`"),
+        start if start.get(257..262) == Some(b"ustar") => {
+            not_here("a tar archive (PyTorch before 0.1.10 wrote them)", "give the checkpoint itself")
         }
-        [.., b'{'] if start.len() == 9 => safetensors::read(&std::fs::read(path).map_err(fault)?),
-        _ => Err(Error::new("neither a safetensors file nor a PyTorch checkpoint")
+        start if start.get(8) == Some(&b'{') => Ok(Format::Safetensors),
+        start if onnx::is_onnx(start) => Ok(Format::Onnx),
+        _ => Err(Error::new("neither a safetensors file, nor a PyTorch checkpoint, nor a Keras HDF5 file, nor ONNX")
             .mend("give a file of one of these formats")),
     }
 }

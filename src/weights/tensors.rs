@@ -1,13 +1,17 @@
 //! Named weights, and the account of which of them a network used.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::open::Origin;
+use super::values::Values;
 use crate::error::{Error, Result};
 
 /// Weights by name, with a record of what a network asked for: nothing is ever left over or made up in silence.
 #[derive(Debug, Clone, Default)]
 pub struct Tensors {
     place: Option<String>,
+    origin: Option<Origin>,
     held: BTreeMap<String, Tensor>,
     /// Values that may still be put in place of missing ones.
     budget: usize,
@@ -18,7 +22,7 @@ pub struct Tensors {
 #[derive(Debug, Clone)]
 struct Tensor {
     shape: Vec<usize>,
-    values: Vec<f32>,
+    values: Values,
 }
 
 /// Values put in place of missing ones, at most (256 MiB): more than any network here has, and a bound on what a card
@@ -39,17 +43,47 @@ impl Tensors {
         Self { place: Some(place.to_string()), ..Self::new() }
     }
 
+    /// None yet, of a file that was found to be this.
+    pub(super) fn of(place: String, origin: Origin) -> Self {
+        Self { origin: Some(origin), ..Self::at(place) }
+    }
+
     /// Adds a tensor, row-major. A name that is there already or values that do not fill the shape are errors.
     pub fn insert(&mut self, name: impl Into<String>, shape: &[usize], values: Vec<f32>) -> Result<()> {
-        let name = name.into();
-        if elements(shape) != Some(values.len()) {
-            return Err(self.fault(format!("tensor `{name}` of shape {shape:?} has {} values", values.len())));
+        self.insert_values(name.into(), shape.to_vec(), Values::Numbers(values))
+    }
+
+    pub(super) fn insert_values(&mut self, name: String, shape: Vec<usize>, values: Values) -> Result<()> {
+        if elements(&shape) != Some(values.count()) {
+            return Err(self.fault(format!("tensor `{name}` of shape {shape:?} has {} values", values.count())));
         }
-        let tensor = Tensor { shape: shape.to_vec(), values };
-        match self.held.insert(name.clone(), tensor) {
+        match self.held.insert(name.clone(), Tensor { shape, values }) {
             None => Ok(()),
             Some(_) => Err(self.fault(format!("tensor `{name}` is there twice"))),
         }
+    }
+
+    /// These tensors over those of `base`, of which one with a name that is here too is dropped.
+    pub fn over(mut self, base: Self) -> Self {
+        for (name, tensor) in base.held {
+            self.held.entry(name).or_insert(tensor);
+        }
+        self
+    }
+
+    /// What the file was found to be; `None` for tensors that are from no file.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    /// Name, shape and values (row-major) of every tensor that is there, by name. The values are read as they come.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &[usize], Cow<'_, [f32]>)> {
+        self.held.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice(), tensor.values.as_f32()))
+    }
+
+    /// Name and shape of every tensor that is there, by name.
+    pub fn shapes(&self) -> impl ExactSizeIterator<Item = (&str, &[usize])> {
+        self.held.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice()))
     }
 
     /// Whether `name` is there and not taken yet.
@@ -59,7 +93,11 @@ impl Tensors {
 
     /// Puts every tensor through `change`, in the order of their names: name, shape and values.
     pub fn change(&mut self, mut change: impl FnMut(&str, &[usize], &mut [f32])) {
-        self.held.iter_mut().for_each(|(name, tensor)| change(name, &tensor.shape, &mut tensor.values));
+        for (name, tensor) in &mut self.held {
+            let mut values = std::mem::replace(&mut tensor.values, Values::Numbers(Vec::new())).into_f32();
+            change(name, &tensor.shape, &mut values);
+            tensor.values = Values::Numbers(values);
+        }
     }
 
     /// Takes out the values of `name`, row-major. If it is missing or of another shape, that is recorded for
@@ -67,7 +105,7 @@ impl Tensors {
     /// zeros grow larger than any sensible network is that error returned at once.
     pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         match self.held.remove(name) {
-            Some(tensor) if tensor.shape == shape => return Ok(tensor.values),
+            Some(tensor) if tensor.shape == shape => return Ok(tensor.values.into_f32()),
             Some(tensor) => self.misshapen.push(format!("{name} is {:?}, not {shape:?}", tensor.shape)),
             None => self.missing.push(name.to_string()),
         }
@@ -143,6 +181,18 @@ mod tests {
         let mut tensors = Tensors::new();
         assert!(tensors.take("a", &[usize::MAX, 3]).unwrap_err().to_string().contains("1 missing (a)"));
         assert!(tensors.take("b", &[1 << 40]).is_err());
+    }
+
+    #[test]
+    fn a_base_gives_what_is_missing() {
+        let of = |entries: &[(&str, f32)]| {
+            let mut tensors = Tensors::new();
+            entries.iter().for_each(|(name, value)| tensors.insert(*name, &[1], vec![*value]).unwrap());
+            tensors
+        };
+        let both = of(&[("a", 1.0), ("b", 2.0)]).over(of(&[("b", 3.0), ("c", 4.0)]));
+        let values: Vec<_> = both.iter().map(|(name, shape, values)| (name, shape.to_vec(), values[0])).collect();
+        assert_eq!(values, [("a", vec![1], 1.0), ("b", vec![1], 2.0), ("c", vec![1], 4.0)]);
     }
 
     #[test]

@@ -1,19 +1,152 @@
-//! Bytes of the number types that weight files hold, to f32.
+//! The values of a tensor: numbers, or the bytes of a file that are read as numbers when they are asked for.
 
-use candle_core::{DType, Device, Tensor};
+use std::borrow::Cow;
 
-use crate::error::{Error, Result};
+use half::{bf16, f16};
 
-/// Bytes of one value.
-pub(super) fn size(kind: DType) -> usize {
-    kind.size_in_bytes()
+use super::mapped::Bytes;
+
+/// A float type that weight files hold, little-endian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    F16,
+    BF16,
+    F32,
+    F64,
 }
 
-/// Little-endian values of a float type as f32. `bytes` is cut to whole values.
-pub(super) fn to_f32(bytes: &[u8], kind: DType) -> Result<Vec<f32>> {
-    let count = bytes.len() / size(kind);
-    Tensor::from_raw_buffer(&bytes[..count * size(kind)], kind, &[count], &Device::Cpu)
-        .and_then(|t| t.to_dtype(DType::F32))
-        .and_then(|t| t.to_vec1())
-        .map_err(|e| Error::new(e.to_string()))
+impl Kind {
+    /// Bytes of one value.
+    pub fn size(self) -> usize {
+        match self {
+            Self::F16 | Self::BF16 => 2,
+            Self::F32 => 4,
+            Self::F64 => 8,
+        }
+    }
+
+    fn read(self, bytes: &[u8]) -> Vec<f32> {
+        fn each<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+            bytes.as_chunks().0.iter().map(|b| value(*b)).collect()
+        }
+        match self {
+            Self::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f32()),
+            Self::BF16 => each(bytes, |b| bf16::from_le_bytes(b).to_f32()),
+            Self::F32 => each(bytes, f32::from_le_bytes),
+            Self::F64 => each(bytes, |b| f64::from_le_bytes(b) as f32),
+        }
+    }
+}
+
+/// The values of a tensor.
+#[derive(Debug, Clone)]
+pub(super) enum Values {
+    /// Row-major numbers.
+    Numbers(Vec<f32>),
+    /// Row-major bytes of a file.
+    Stored(Bytes, Kind),
+    /// A view of bytes of a file that is not row-major: shape and strides, in values.
+    Strided(Bytes, Kind, Vec<(usize, usize)>),
+}
+
+impl Values {
+    /// The view of `storage` with this offset, shape and strides in values; `None` if it leaves the storage or repeats
+    /// values, which no weights do and which could be made to fill the memory.
+    pub fn view(storage: &Bytes, kind: Kind, offset: usize, axes: Vec<(usize, usize)>) -> Option<Self> {
+        let count = axes.iter().try_fold(1usize, |n, (d, _)| n.checked_mul(*d))?;
+        if count == 0 {
+            return Some(Self::Numbers(Vec::new()));
+        }
+        let held = storage.len() / kind.size();
+        let span = axes.iter().try_fold(1usize, |n, (d, s)| n.checked_add((d - 1).checked_mul(*s)?))?;
+        if count > held || offset.checked_add(span).is_none_or(|end| end > held) {
+            return None;
+        }
+        let mut expected = 1;
+        let row_major = axes.iter().rev().all(|(d, s)| {
+            let fits = *d == 1 || *s == expected;
+            expected *= d;
+            fits
+        });
+        let piece = storage.piece(offset * kind.size(), span * kind.size())?;
+        Some(if row_major { Self::Stored(piece, kind) } else { Self::Strided(piece, kind, axes) })
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Numbers(values) => values.len(),
+            Self::Stored(bytes, kind) => bytes.len() / kind.size(),
+            Self::Strided(_, _, axes) => axes.iter().map(|(d, _)| d).product(),
+        }
+    }
+
+    /// Bytes that they take in their file, or in memory.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Numbers(_) => self.count() * 4,
+            Self::Stored(_, kind) | Self::Strided(_, kind, _) => self.count() * kind.size(),
+        }
+    }
+
+    /// As f32, row-major.
+    pub fn into_f32(self) -> Vec<f32> {
+        match self {
+            Self::Numbers(values) => values,
+            stored => stored.as_f32().into_owned(),
+        }
+    }
+
+    /// As f32, row-major.
+    pub fn as_f32(&self) -> Cow<'_, [f32]> {
+        match self {
+            Self::Numbers(values) => Cow::Borrowed(values),
+            Self::Stored(bytes, kind) => Cow::Owned(kind.read(bytes)),
+            Self::Strided(bytes, kind, axes) => {
+                let storage = kind.read(bytes);
+                let at = |mut i: usize| {
+                    let steps = axes.iter().rev().map(|(d, s)| {
+                        let step = i % d * s;
+                        i /= d;
+                        step
+                    });
+                    steps.sum::<usize>()
+                };
+                (0..self.count()).map(|i| storage[at(i)]).collect()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind() {
+        for (kind, bytes) in [
+            (Kind::F16, &[0x00u8, 0x3e][..]),
+            (Kind::BF16, &[0xc0, 0x3f]),
+            (Kind::F32, &[0, 0, 0xc0, 0x3f]),
+            (Kind::F64, &[0, 0, 0, 0, 0, 0, 0xf8, 0x3f]),
+        ] {
+            assert_eq!((kind.size(), kind.read(bytes)), (bytes.len(), vec![1.5]));
+        }
+    }
+
+    #[test]
+    fn views() {
+        let storage: &'static [u8] = Box::leak((0..6).flat_map(|v| (v as f32).to_le_bytes()).collect());
+        let view = |offset, axes: &[(usize, usize)]| {
+            Values::view(&Bytes::of(storage), Kind::F32, offset, axes.to_vec()).map(Values::into_f32)
+        };
+        assert_eq!(view(1, &[(2, 2), (2, 1)]).unwrap(), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(view(0, &[(3, 1), (2, 3)]).unwrap(), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+        assert_eq!(view(5, &[]).unwrap(), [5.0]);
+        assert!(view(9, &[(0, 1)]).unwrap().is_empty());
+        assert!(view(3, &[(2, 2), (2, 1)]).is_none());
+        assert!(view(0, &[(200, 0), (200, 0)]).is_none());
+        assert!(view(0, &[(usize::MAX, 2)]).is_none());
+        assert!(view(usize::MAX, &[(2, 1)]).is_none());
+    }
 }
