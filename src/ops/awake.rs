@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn many_callers_inside_and_outside_the_pool_all_end() {
         std::thread::scope(|scope| {
-            for caller in 0..8 {
+            for caller in 0..8u64 {
                 scope.spawn(move || {
                     for i in 0..50 {
                         let n = caller * 7 + i;
