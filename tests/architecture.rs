@@ -28,7 +28,7 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("inference", &["data", "imaging", "models"]),
     ("explain", &["models", "imaging", "data", "metrics"]),
     ("metrics", &[]),
-    ("report", &["metrics", "audit"]),
+    ("report", &["metrics", "audit", "explain"]),
     ("audit", &["metrics", "data", "imaging"]),
 ];
 
