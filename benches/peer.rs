@@ -17,8 +17,9 @@ use roentgen::data::{Sample, Source};
 use roentgen::inference::engine::{self, Job, Pace};
 use roentgen::inference::journal::Output;
 use roentgen::models::{Model, Network, build};
+use roentgen::ops::keep_memory;
 use roentgen::rng::Rng;
-use roentgen::train::{Adam, keep_memory};
+use roentgen::train::Adam;
 
 /// How often a run goes over the pictures, so that its start and its end weigh little.
 const TIMES: usize = 4;

@@ -32,6 +32,7 @@ pub use conv::{Conv2d, Form};
 pub use dense_block::{DenseBlock, DenseLayer};
 pub use dense_block_training::DenseLayerTraining;
 pub use geometry::Padding;
+pub use kernels::keep_memory;
 pub use linear::Linear;
 pub use maps::{Layer, Maps};
 pub use norm::{ScaleShift, fold, fold_into};
