@@ -25,6 +25,7 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("models", &["ops", "weights"]),
     ("train", &["ops", "models"]),
     ("inference", &["data", "imaging", "models"]),
+    ("cluster", &["inference"]),
     ("explain", &["models", "imaging", "data", "metrics"]),
     ("metrics", &[]),
     ("report", &["metrics", "audit"]),

@@ -161,6 +161,7 @@ impl RunScreen {
             (None, Some(c)) if c.paused() => "paused".to_owned(),
             (None, Some(_)) => "running".to_owned(),
             (None, None) if watch.finished() => "finished".to_owned(),
+            (None, None) if watch.shards.is_some() => "watched; its shards are a job's".to_owned(),
             (None, None) => "watched; another process runs it, or it was stopped".to_owned(),
         };
         let room = usize::from(width.saturating_sub(26)).min(60);
@@ -174,6 +175,9 @@ impl RunScreen {
                 Span::raw(format!(" {done} of {total}")),
             ]),
         ];
+        if let Some((status, _)) = &watch.shards {
+            lines.push(Line::raw(format!("{} shards: {}", status.shards.len(), status.counts())));
+        }
         let begun = match self.progress {
             Some((_, since, before)) => Some((since, before)),
             None => watch.since,
