@@ -3,13 +3,20 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use roentgen::inference::journal::{Journal, Others, Outcome, Output};
+use roentgen::tui::app::App;
+use roentgen::tui::theme::{Theme, Tone};
 
 use crate::evaluate::phantom_card;
 use crate::slurm::{self, Slurm, wait_for};
 use crate::support::{Ran, command, contents, finished, put, roentgen};
 
 /// A name that a script must not trip over.
-const NAME: &str = "it's a \"run\" $(touch ran) `touch ran` 100% ünder \\ way";
+const NAME: &str = "it's a \"run\" $(touch ran) `touch ran` 100% ünder way";
 
 /// The program with a Slurm's configuration, and with `PATH` begun by `bin`.
 fn with(slurm: Option<&Slurm>, bin: Option<&Path>, args: &[&str]) -> Ran {
@@ -79,6 +86,7 @@ fn the_scripts_are_for_people() {
         roentgen(submit("phantom", "/data/run", &["--shards", "8", "--dry-run", line])).error(2);
     }
     roentgen(submit("phantom", "/data/run", &["--shards", "0", "--dry-run"])).error(2);
+    roentgen(submit("phantom", "/data/a\\b", &["--shards", "2", "--dry-run"])).error(2);
 }
 
 #[test]
@@ -197,6 +205,62 @@ fn what_slurm_says_is_told() {
     assert!(roentgen(["cluster", "status", &nowhere]).error(3).contains("job.toml"));
 }
 
+#[test]
+fn the_terminal_ui_attaches_to_the_whole_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = phantom_card(folder.path(), 40);
+    let run = folder.path().join("run");
+    let none = folder.path().join("none");
+    let submit = submit(&data, run.to_str().unwrap(), &["--shards", "2"]);
+    finished(command(&submit).env("PATH", &none).output().unwrap()).error(3);
+    let shard = |i: &str| {
+        let mut bash = Command::new("bash");
+        finished(bash.arg(run.join("cluster/shards.sh")).env("SLURM_ARRAY_TASK_ID", i).output().unwrap()).ok();
+    };
+    let mut app = App::new(Theme { tone: Tone::Dark, ascii: true, truecolor: false });
+    app.open(&run);
+    app.settle();
+    assert!(app.shared.message.as_ref().unwrap().contains("none of its shards has begun yet"));
+
+    // One shard is finished, another at work: by its journal, whoever writes it.
+    shard("1");
+    let second = run.join("cluster/shards/2");
+    std::fs::create_dir(&second).unwrap();
+    let (mut journal, _) = Journal::open(&second.join("journal"), "a run", Others::Tolerated).unwrap();
+    let outcome = |result| Outcome { sha256: None, result };
+    journal.append(&vec![outcome(Output::Logits(vec![0.5; 5])); 3]).unwrap();
+    journal.append(&[outcome(Output::Failure("torn".into()))]).unwrap();
+    let mut terminal = Terminal::new(TestBackend::new(100, 30)).unwrap();
+    let mut look = |app: &mut App| {
+        // Longer than the panel waits before it looks again.
+        std::thread::sleep(Duration::from_millis(800));
+        app.tick();
+        app.settle();
+        terminal.draw(|frame| app.draw(frame)).unwrap();
+        let buffer = terminal.backend().buffer().clone();
+        buffer
+            .content
+            .chunks(100)
+            .map(|row| row.iter().map(|c| c.symbol()).collect::<String>() + "\n")
+            .collect::<String>()
+    };
+    app.open(&run);
+    app.settle();
+    let seen = look(&mut app);
+    let images = std::fs::read_to_string(run.join("cluster/shards/1/manifest.csv")).unwrap().lines().count() - 1;
+    assert!(seen.contains("2 shards: 1 finished, 1 running, 0 waiting, 0 failed"), "{seen}");
+    assert!(seen.contains(&format!(" {} of 103", images + 4)), "{seen}");
+    assert!(seen.contains("1 could not be read") && seen.contains(": torn"), "{seen}");
+    assert!(seen.lines().any(|l| l.contains("Consolidation") && l.contains("0.9")), "{seen}");
+
+    // Its end is noticed, and the joined run opened.
+    std::fs::remove_dir_all(&second).unwrap();
+    shard("2");
+    finished(Command::new("bash").arg(run.join("cluster/finish.sh")).output().unwrap()).ok();
+    let seen = look(&mut app);
+    assert!(seen.contains("phantom-densenet on phantom: 103 images"), "{seen}");
+}
+
 /// The process that evaluates shard `i`, once it has journalled an image.
 fn at_work(run: &Path, i: u64) -> Option<u32> {
     let folder = run.join("cluster/shards").join(i.to_string());
@@ -267,7 +331,7 @@ fn killed_requeued_and_on_a_lost_node_the_shards_end_as_one_run() {
         slurm.said("squeue", &["-h", "-t", "PD,R,CG", "-o", "%i %T"]).trim().is_empty().then_some(())
     });
     let log = std::fs::read_to_string(run.join("cluster/logs/finish.log")).unwrap();
-    assert!(log.contains("finish and name also 1/8"), "{log}");
+    assert!(log.contains("shards/1: this shard is not finished") && log.contains(": shards 1\n"), "{log}");
     assert!(run_of(&run) == contents_below(&whole), "{log}");
     let status = here(&["cluster", "status", &run_text]).ok();
     assert!(status.contains("8 shards: 8 finished, 0 running, 0 waiting, 0 failed\njoined in"), "{status}");

@@ -34,6 +34,12 @@ fn submit(args: &args::Submit) -> Result<()> {
     catalogue::weights_of(&model, &home)?;
     let usual = RunFolder::usual(&model, &card, work.split.as_deref(), None);
     let run = absolute(args.out.as_deref().unwrap_or(usual.path()))?;
+    // Slurm takes a backslash in the folder of its logs away, and then does not find it.
+    if run.to_string_lossy().contains(|c: char| c == '\\' || c.is_control()) {
+        return Err(Error::usage("Slurm cannot write logs into a folder of this name")
+            .at(run.display())
+            .mend("choose a path without backslashes and control characters"));
+    }
     let images = dataset.samples.len().min(work.limit.unwrap_or(usize::MAX));
     let name = format!("{} on {}", model.name, dataset.name);
     let plan = Plan {
