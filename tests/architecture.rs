@@ -26,6 +26,7 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("models", &["ops", "weights", "hub"]),
     ("train", &["ops", "models"]),
     ("inference", &["data", "imaging", "models"]),
+    ("cluster", &["inference"]),
     ("explain", &["models", "imaging", "data", "metrics"]),
     ("metrics", &[]),
     ("report", &["metrics", "audit", "explain"]),

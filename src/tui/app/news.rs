@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{App, BUSY, Wish};
+use crate::cluster::job::JobFolder;
 use crate::error::Result;
 use crate::predictions::{self, Predictions};
 use crate::run::RunFolder;
@@ -19,7 +20,7 @@ impl App {
     /// its numbers computed anew while the first frames are drawn. A run that is not finished is watched.
     pub fn open(&mut self, path: &Path) {
         let folder = RunFolder::new(path);
-        if folder.journal().exists() {
+        if folder.journal().exists() || JobFolder::new(path).is_under_way() {
             if self.run.running() && self.run.folder().as_deref() != Some(path) {
                 return self.shared.say(BUSY);
             }

@@ -177,6 +177,7 @@ impl RunScreen {
             (None, Some(c)) if c.stopped() => "stopping after this batch; all of it is kept".to_owned(),
             (None, Some(c)) if c.paused() => "paused".to_owned(),
             (None, Some(_)) => "running".to_owned(),
+            (None, None) if watch.shards.is_some() => "watched; its shards are a job's".to_owned(),
             (None, None) => "watched; another process runs it, or it was stopped".to_owned(),
         };
         let room = usize::from(width.saturating_sub(26)).min(60);
@@ -190,6 +191,9 @@ impl RunScreen {
                 Span::raw(format!(" {done} of {total}")),
             ]),
         ];
+        if let Some((status, _)) = &watch.shards {
+            lines.push(Line::raw(format!("{} shards: {}", status.shards.len(), status.counts())));
+        }
         let begun = match self.progress {
             Some((_, since, before)) => Some((since, before)),
             None => watch.since,
