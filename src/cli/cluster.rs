@@ -13,6 +13,7 @@ use crate::cluster::status::{State, Status};
 use crate::data;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::models;
 use crate::run::RunFolder;
 use crate::tui::widgets::text::duration;
 
@@ -31,7 +32,7 @@ fn submit(args: &args::Submit) -> Result<()> {
     let card = catalogue::dataset(&work.data)?;
     let dataset = data::load(&card, work.root.as_deref(), work.split.as_deref())?;
     dataset.notes.iter().for_each(|n| note(n));
-    catalogue::weights_of(&model, &home)?;
+    models::weight_file(&model, &home)?;
     let usual = RunFolder::usual(&model, &card, work.split.as_deref(), None);
     let run = absolute(args.out.as_deref().unwrap_or(usual.path()))?;
     // Slurm takes a backslash in the folder of its logs away, and then does not find it.
