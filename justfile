@@ -18,7 +18,7 @@ lint:
 
 # The benchmarks in benches/
 bench:
-    cargo bench --bench metrics --bench models
+    cargo bench --bench metrics --bench models --bench tui
 
 # Beside OpenVINO, ONNX Runtime and PyTorch (downloads them; minutes)
 bench-peers *ARGS:

@@ -88,9 +88,14 @@ impl RunFolder {
         self.0.join("annotations.csv")
     }
 
-    /// There only while the run is unfinished.
+    /// There only while the run is unfinished; the attempts that go on with it write files of their own beside it.
     pub fn journal(&self) -> PathBuf {
         self.0.join("journal")
+    }
+
+    /// Whether the run's results stand in the folder, all of them.
+    pub fn is_finished(&self) -> bool {
+        !self.journal().exists() && Description::read(self).is_ok_and(|d| d.is_finished())
     }
 }
 
@@ -174,6 +179,11 @@ impl Description {
         let text = std::fs::read_to_string(&path)
             .map_err(|e| Error::io(&path, e).mend("give a folder that `roentgen evaluate` wrote"))?;
         toml::from_str(&text).map_err(|e| Error::new(e.message()).at(path.display()))
+    }
+
+    /// Whether it is of a run that came to its end.
+    pub fn is_finished(&self) -> bool {
+        self.hashes.predictions.is_some()
     }
 
     /// Identifies the run: two runs with the same fingerprint have the same outcome.

@@ -26,9 +26,10 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("models", &["ops", "weights", "hub"]),
     ("train", &["data", "imaging", "models", "ops", "metrics", "inference", "weights"]),
     ("inference", &["data", "imaging", "models"]),
+    ("cluster", &["inference"]),
     ("explain", &["models", "imaging", "data", "metrics"]),
     ("metrics", &[]),
-    ("report", &["metrics", "audit"]),
+    ("report", &["metrics", "audit", "explain"]),
     ("audit", &["metrics", "data", "imaging"]),
 ];
 

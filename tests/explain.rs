@@ -160,11 +160,13 @@ fn maps_are_tested() {
     let to = out.path().display().to_string();
     let text = explain(&["--data", "phantom", "--limit", "4", "--trust", "1", "--out", &to]).ok();
     insta::assert_snapshot!("explain-trust", text.replace(&to, "[out]"));
-    let trust = roentgen::explain::trust::read(out.path()).unwrap();
+    let tested = roentgen::explain::trust::read(out.path()).unwrap();
+    assert!(tested.method.starts_with("gradcam ") && tested.weights.len() == 64, "{}", tested.method);
+    let trust = tested.trust;
     assert_eq!(trust.len(), 5);
     assert_eq!(trust[0].line(), "not tested");
     assert!(trust[3].n == 1 && trust[3].line().contains("ROAD"), "{}", trust[3].line());
-    assert!(roentgen::explain::trust::read(&out.path().join("none")).unwrap().is_empty());
+    assert!(roentgen::explain::trust::read(&out.path().join("none")).unwrap().trust.is_empty());
 }
 
 #[test]

@@ -78,6 +78,15 @@ impl Driven {
         self
     }
 
+    /// Draws until all that drawing asks for is there.
+    fn rest(&mut self) -> &mut Self {
+        for _ in 0..6 {
+            self.draw();
+            self.app.settle();
+        }
+        self
+    }
+
     fn draw(&mut self) -> &Buffer {
         self.terminal.draw(|frame| self.app.draw(frame)).unwrap();
         self.terminal.backend().buffer()
@@ -261,6 +270,93 @@ fn a_second_run_is_pinned() {
     assert!(ui.text().contains("no/such/file"));
 }
 
+/// A card of what somebody printed of the table of these tests.
+const PRINTED: &str = r#"schema = "roentgen/published/1"
+source = "Reader study of 2025"
+unit = "image"
+n = 239
+[[label]]
+label = "Pleural Effusion"
+n_pos = 47
+values = { auroc = "0.93", sensitivity = "0.85", specificity = "0.60", precision = "0.34" }
+ci = { sensitivity = ["0.70", "0.95"], specificity = ["0.50", "0.70"] }
+"#;
+
+#[test]
+fn a_published_table_stands_beside() {
+    let mut ui = Driven::new((80, 24), THEME);
+    let card = crate::support::put(ui.folder.path(), "card.toml", PRINTED);
+    let chooser = ui.keys("1P").text();
+    assert!(chooser.contains("arnoweng-improved") && chooser.contains("hold it against no table"), "{chooser}");
+    let found = ui.keys("kermany 2018").text();
+    assert!(found.contains("Kermany 2018") && !found.contains("arnoweng"), "{found}");
+    insta::assert_snapshot!("published-80x24", ui.keys(&format!("<C-u>{card}<Enter>")).text());
+    let other = ui.keys("j").text();
+    assert!(other.contains("Pneumothorax") && other.contains("Reader study"), "{other}");
+    ui.terminal.backend_mut().resize(120, 40);
+    insta::assert_snapshot!("published-120x40", ui.keys("k").text());
+    ui.terminal.backend_mut().resize(80, 24);
+    insta::assert_snapshot!("published-roc", ui.keys("2").text());
+    let recall = ui.keys("3").text();
+    assert!(recall.contains("a Reader"), "{recall}");
+    // A table of other data, and no table at all.
+    let other = ui.keys("1Pkermany 2018<Enter>").text();
+    assert!(other.contains("nothing of the table can be compared"), "{other}");
+    let none = ui.keys("P<Enter>").text();
+    assert!(!none.contains("less P") && none.contains("youden"), "{none}");
+    assert!(ui.keys("Pno/such.toml<Enter>").text().contains("no/such.toml"));
+}
+
+#[test]
+fn the_least_certain_come_first() {
+    let mut rows = table(0.0);
+    let entropies: Vec<String> = (0..240).map(|i| (f64::from(i * 37 % 240) / 100.0).to_string()).collect();
+    rows.attributes.push(Attribute { name: "entropy".into(), values: entropies.clone() });
+    let mut ui = Driven::new((100, 30), THEME);
+    let annotations = ui.folder.path().join("annotations.csv");
+    assert!(!ui.keys("7o").text().contains("least certain"), "no column says how sure the model was");
+    ui.keys("oo");
+    ui.app.show(overview("with entropies", annotations), || Ok(rows));
+    ui.app.settle();
+    let text = ui.keys("fffff").keys("o").text();
+    assert!(text.contains("least certain first"), "{text}");
+    let listed: Vec<f64> = text
+        .lines()
+        .filter_map(|l| l.split("scan-").nth(1)?.get(..3)?.parse::<usize>().ok())
+        .map(|i| entropies[i].parse().unwrap())
+        .collect();
+    assert!(listed.len() > 20 && listed[..20].is_sorted_by(|a, b| a >= b), "{listed:?}");
+}
+
+#[test]
+fn what_is_probably_wrong_is_told() {
+    let mut ui = Driven::new((100, 30), THEME);
+    assert!(ui.keys("8").text().contains("outputs checked"), "{}", ui.text());
+    let mut rows = table(0.0);
+    for score in rows.labels[0].scores.as_mut().unwrap() {
+        *score = 1.0 - *score;
+    }
+    let annotations = ui.folder.path().join("annotations.csv");
+    ui.app.show(overview("upside down", annotations), || Ok(rows));
+    ui.app.settle();
+    for panel in ["8", "1"] {
+        let text = ui.keys(panel).text();
+        assert!(text.contains("check: labels or scores upside down?"), "{text}");
+    }
+}
+
+#[test]
+fn no_mark_goes_to_an_image_that_nobody_has_seen() {
+    let mut ui = Driven::new((100, 30), THEME);
+    ui.keys("7");
+    for key in keys("fx").unwrap() {
+        ui.app.key(key);
+    }
+    assert!(!ui.folder.path().join("annotations.csv").exists(), "the list is another one by now");
+    ui.rest().keys("x");
+    assert!(ui.annotations().contains("label-looks-wrong"));
+}
+
 #[test]
 fn the_pinned_run_on_every_plot() {
     let mut ui = Driven::new((120, 30), THEME);
@@ -291,7 +387,7 @@ fn labels_are_broken_down() {
 fn curves_are_zoomed_and_moved() {
     let mut ui = Driven::new((80, 24), THEME);
     let axis =
-        |text: String| text.lines().nth(22).unwrap()[..50].split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        |text: String| text.lines().nth(22).unwrap()[..42].split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(axis(ui.keys("2++").text()), ["0.00", "0.06", "0.12", "0.19", "0.25"]);
     assert_eq!(axis(ui.keys("<A-Right><A-Right><A-Left>").text())[0], "0.06");
     assert_eq!(axis(ui.keys("AAAA").text())[0], "0.00", "there is nothing left of 0");
@@ -433,6 +529,30 @@ fn a_file_that_cannot_be_read_is_told() {
 }
 
 #[test]
+fn maps_say_whether_to_trust_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("demo");
+    crate::support::finished(crate::support::command(["demo", "--headless", "--out"]).arg(&run).output().unwrap()).ok();
+    let weights = Overview::open(&run).unwrap().description.unwrap().hashes.weights;
+    let trust = |weights: &str| {
+        format!(
+            r#"{{"weights": "{weights}", "method": "gradcam features.norm5", "rows": [], "trust": [{{"label": "Cardiomegaly",
+            "n": 12, "deletion": 0.1, "deletion_random": 0.2, "insertion": 0.3, "insertion_random": 0.2, "road": 0.25,
+            "road_random": 0.1, "p_value": 0.05, "correlation_when_random": [0.1, 0.1, 0.1], "badge": "faithful"}}]}}"#
+        )
+    };
+    std::fs::create_dir_all(run.join("explain")).unwrap();
+    let mut ui = Driven::new((100, 30), THEME);
+    for (of, said) in [(weights.as_str(), "faithful (ROAD 0.250"), ("0123", "its trust is not tested")] {
+        crate::support::put(&run.join("explain"), "explanations.json", &trust(of));
+        ui.app.open(&run);
+        let text = ui.keys("7g").rest().text();
+        assert!(text.contains(said), "{text}");
+        ui.keys("g");
+    }
+}
+
+#[test]
 fn pictures_of_the_demo_with_their_maps() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("demo");
@@ -448,15 +568,18 @@ fn pictures_of_the_demo_with_their_maps() {
         let all: Vec<_> = blocks.collect();
         (all.len(), all.iter().filter(|c| !gray(c)).count())
     };
-    ui.keys("7").keys("");
-    ui.app.settle();
+    ui.keys("7").rest();
     let (cells, coloured) = colours(&mut ui);
     assert!(cells > 500 && coloured == 0, "{cells} {coloured}");
-    ui.keys("g");
-    ui.app.settle();
+    ui.keys("g").rest();
     let (_, coloured) = colours(&mut ui);
     assert!(coloured > 50, "{coloured}\n{}", ui.text());
-    assert!(ui.text().contains("Grad-CAM of Cardiomegaly"), "{}", ui.text());
+    assert!(ui.text().contains("gradcam relu of Cardiomegaly"), "{}", ui.text());
+    assert!(ui.text().contains("its trust is not tested"), "{}", ui.text());
+    for method in ["gradcam++", "hirescam", "input-gradient of", "integrated-gradients of", "gradcam "] {
+        ui.keys("M").rest();
+        assert!(ui.text().contains(method), "{method}: {}", ui.text());
+    }
     let (cells, _) = colours(ui.keys("1"));
     assert_eq!(cells, 0, "no picture stays behind on another panel");
 }

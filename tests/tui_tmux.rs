@@ -184,3 +184,54 @@ fn a_run_that_is_left_is_resumed_to_the_same_bytes() {
     crate::support::finished(command.output().unwrap()).ok();
     assert!(crate::support::contents(&run) == crate::support::contents(&whole));
 }
+
+#[test]
+fn a_panic_gives_the_shell_its_terminal_back() {
+    let Some(tmux) = Tmux::start("panic", (100, 30)) else { return };
+    tmux.send(&["echo before", "Enter"]);
+    tmux.wait("before");
+    let this = std::env::current_exe().unwrap();
+    tmux.send(&[&format!("{} --ignored --exact --nocapture tui_terminal::panics_beside", this.display()), "Enter"]);
+    tmux.wait("Datasets");
+    let shell = tmux.wait("what went wrong");
+    assert!(shell.contains("before") && !shell.contains("Datasets"), "the shell's own screen again: {shell}");
+    let told = shell.lines().find(|l| l.contains("what went wrong")).unwrap();
+    assert!(told.starts_with("what went wrong"), "lines begin at the left, the terminal is not raw: {shell}");
+    // Echo, line editing and the cursor are back.
+    tmux.wait("\n$\n");
+    tmux.send(&["echo af''ter", "Enter"]);
+    tmux.wait("\nafter");
+    let shown =
+        tmux.command().args(["display-message", "-p", "#{alternate_on} #{cursor_flag} #{mouse_any_flag}"]).output();
+    assert_eq!(String::from_utf8_lossy(&shown.unwrap().stdout).trim(), "0 1 0");
+}
+
+#[test]
+fn a_run_of_another_process_is_watched_to_its_end() {
+    let Some(tmux) = Tmux::start("attach", (100, 30)) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let evaluate = ["evaluate", "--model", "phantom-densenet", "--data", "phantom", "--batch", "4", "--threads", "1"];
+    let mut command = crate::support::command(evaluate);
+    command.args(["--headless", "--out"]).arg(&run).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut job = command.spawn().unwrap();
+    let signal = |name: &str| {
+        assert!(Command::new("kill").args([name, &job.id().to_string()]).status().unwrap().success());
+    };
+    let end = Instant::now() + PATIENCE;
+    while std::fs::metadata(run.join("journal")).map_or(0, |m| m.len()) < 4_000 {
+        assert!(Instant::now() < end, "the job does not begin");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    signal("-STOP");
+    tmux.send(&[&format!("{} tui {}", env!("CARGO_BIN_EXE_roentgen"), run.display()), "Enter"]);
+    let watched = tmux.wait("another process runs it");
+    assert!(watched.contains("of 736") && watched.contains("Cardiomegaly"), "{watched}");
+    tmux.send(&["S"]);
+    tmux.wait("only a run of this process can be held or stopped");
+    signal("-CONT");
+    assert!(job.wait().unwrap().success());
+    assert!(tmux.wait("macro of 5 labels").contains("0.942"));
+    tmux.send(&["q"]);
+    tmux.wait("$");
+}

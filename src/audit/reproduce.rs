@@ -295,6 +295,15 @@ fn reasons(fairness: &[Fairness], list_known: bool, images: Images) -> Vec<Strin
 }
 
 impl Reproduction {
+    /// How many labels have each verdict, and the mean's, on one line.
+    pub fn summary(&self) -> String {
+        let all = self.labels.len();
+        let counts: Vec<String> =
+            self.counts.iter().map(|c| format!("{} of {all} {}", c.labels, c.verdict.words())).collect();
+        let mean = self.macro_average.as_ref().map(|m| format!("macro: {}; ", m.verdict.words()));
+        format!("{}labels: {}", mean.unwrap_or_default(), counts.join(", "))
+    }
+
     /// Whether the answer is no: the mean or a label is NOT REPRODUCED.
     pub fn refuted(&self) -> bool {
         self.macro_average.iter().chain(&self.labels).any(|i| i.verdict == Verdict::NotReproduced)

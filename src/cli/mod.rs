@@ -4,6 +4,7 @@ mod args;
 mod audit;
 mod calibrate;
 mod clinical;
+mod cluster;
 mod compare;
 mod datasets;
 mod demo;
@@ -51,6 +52,7 @@ pub fn main() -> ExitCode {
         Some(args::Verb::Evaluate(args)) => evaluate::run(&args),
         Some(args::Verb::Train(args)) => train::run(&args),
         Some(args::Verb::Merge(args)) => merge::run(&args),
+        Some(args::Verb::Cluster { verb }) => cluster::run(&verb),
         Some(args::Verb::Predict(args)) => predict::run(&args),
         Some(args::Verb::Explain(args)) => explain::run(&args),
         Some(args::Verb::Score(args)) => score::run(&args),

@@ -13,7 +13,7 @@ pub fn text(found: &Reproduction) -> String {
     if !found.not_comparable.is_empty() {
         text += &format!("{}\n\n", not_comparable(found));
     }
-    text += &format!("{table}\n{}\n", summary(found));
+    text += &format!("{table}\n{}\n", found.summary());
     remarks(found).iter().for_each(|remark| text += &format!("{remark}\n"));
     text
 }
@@ -30,7 +30,7 @@ pub fn markdown(found: &Reproduction) -> String {
     text += &row(&COLUMNS.map(String::from));
     text += &row(&COLUMNS.map(|c| if matches!(c, "label" | "verdict") { "---".into() } else { "---:".into() }));
     items(found).for_each(|item| text += &row(&cells(item)));
-    text += &format!("\n{}\n", summary(found));
+    text += &format!("\n{}\n", found.summary());
     remarks(found).iter().for_each(|remark| text += &format!("\n{remark}\n"));
     text
 }
@@ -86,15 +86,6 @@ fn fairness(found: &Reproduction) -> Vec<String> {
 
 fn not_comparable(found: &Reproduction) -> String {
     format!("NOT COMPARABLE: {}", found.not_comparable.join("; "))
-}
-
-/// How many labels have each verdict.
-fn summary(found: &Reproduction) -> String {
-    let all = found.labels.len();
-    let counts: Vec<String> =
-        found.counts.iter().map(|c| format!("{} of {all} {}", c.labels, c.verdict.words())).collect();
-    let mean = found.macro_average.as_ref().map(|m| format!("macro: {}; ", m.verdict.words()));
-    format!("{}labels: {}", mean.unwrap_or_default(), counts.join(", "))
 }
 
 fn remarks(found: &Reproduction) -> Vec<String> {

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::build::{Stage, fault};
 use super::head::Head;
 use crate::error::{Error, Result};
-use crate::ops::Maps;
+use crate::ops::{Maps, awake};
 
 /// A network with its weights on a device.
 pub struct Model {
@@ -65,8 +65,7 @@ impl Model {
             return forward(&x);
         }
         let one = |i| forward(&x.narrow(0, i, 1).map_err(fault)?);
-        // Inside the pool also with one image, so that its ops find the threads awake.
-        let parts = rayon::scope(|_| (0..n).into_par_iter().map(one).collect::<Result<Vec<_>>>())?;
+        let parts = awake(|| (0..n).into_par_iter().map(one).collect::<Result<Vec<_>>>())?;
         Tensor::cat(&parts, 0).map_err(fault)
     }
 

@@ -5,13 +5,17 @@
 //! Tensors have gradients; where none are tracked, networks go through [`Maps`] instead, layer by [`Layer`].
 
 mod activation;
+mod awake;
 mod batch_norm;
 mod conv;
 mod conv_gradient;
+mod conv_images;
 mod conv_maps;
 mod cpu;
 mod dense_block;
 mod dense_block_training;
+#[cfg(test)]
+mod differences;
 mod geometry;
 mod kernels;
 mod linear;
@@ -22,11 +26,13 @@ mod tape;
 mod train;
 
 pub use activation::{Activation, add_activation};
+pub use awake::awake;
 pub use batch_norm::BatchNorm;
 pub use conv::{Conv2d, Form};
 pub use dense_block::{DenseBlock, DenseLayer};
 pub use dense_block_training::DenseLayerTraining;
 pub use geometry::Padding;
+pub use kernels::keep_memory;
 pub use linear::Linear;
 pub use maps::{Layer, Maps};
 pub use norm::{ScaleShift, fold, fold_into};

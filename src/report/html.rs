@@ -40,6 +40,7 @@ pub fn page(parts: &Parts) -> Result<String> {
         ("published", "Against a published table", published(parts)),
         ("labels", "Label distribution", parts.table("labels") + &parts.large(&["labels_bar", "labels_pie"])),
         ("examples", "Examples", examples(material)),
+        ("maps", "Can the maps be trusted?", maps(parts)),
         ("failures", "Failures", failures(parts)),
         ("training", "Training", training(parts)),
         ("provenance", "Provenance", provenance(material)?),
@@ -193,6 +194,17 @@ fn examples(material: &Material) -> String {
     }
 }
 
+fn maps(parts: &Parts) -> String {
+    let Some(maps) = &parts.material.document.maps else { return String::new() };
+    format!(
+        "<p>Maps by {}, of the first n positive images of each label. Faithful: filling in what a map shows changes the \
+         probability more than filling in what random maps show (ROAD), and the map changes with the weights. None of this \
+         says that a map lies on the finding.</p>\n{}",
+        esc(&maps.method),
+        parts.table("maps")
+    )
+}
+
 fn failures(parts: &Parts) -> String {
     match parts.material.document.failures.len() {
         0 => "<p>Every image could be read.</p>\n".into(),
@@ -285,6 +297,7 @@ fn checklists(parts: &Parts) -> String {
         "subgroups",
         "labels",
         "examples",
+        "maps",
         "failures",
         "provenance",
         "methods",

@@ -20,6 +20,7 @@ pub fn all(material: &Material) -> Vec<Table> {
         subgroups(d),
         published(d),
         labels(d),
+        maps(d),
         failures(d),
         reliability(material),
         decision(material),
@@ -326,6 +327,42 @@ fn labels(document: &Document) -> Table {
             number("uncertain", "Uncertain"),
             number("unmentioned", "Not mentioned"),
             number("prevalence", "Positive of known"),
+        ],
+        rows: rows.collect(),
+    }
+}
+
+fn maps(document: &Document) -> Table {
+    let rows = document.maps.iter().flat_map(|maps| &maps.trust).map(|t| {
+        vec![
+            words(&t.label),
+            Cell::Text(t.badge.to_string()),
+            Cell::Count(t.n),
+            Cell::Number(t.road, 3),
+            Cell::Number(t.road_random, 3),
+            Cell::Number(t.p_value, 2),
+            Cell::Number(t.deletion, 3),
+            Cell::Number(t.deletion_random, 3),
+            Cell::Number(t.insertion, 3),
+            Cell::Number(t.insertion_random, 3),
+            Cell::Number(t.correlation_when_random.map(|[.., all]| all), 3),
+        ]
+    });
+    Table {
+        name: "maps",
+        title: "Can the maps be trusted? Each beside the mean of random maps",
+        columns: vec![
+            text("label", "Label"),
+            text("badge", "Badge"),
+            number("n", "n"),
+            number("road", "ROAD"),
+            number("road_random", "random"),
+            number("p", "p"),
+            number("deletion", "Deletion"),
+            number("deletion_random", "random"),
+            number("insertion", "Insertion"),
+            number("insertion_random", "random"),
+            number("correlation_when_random", "Correlation with random weights"),
         ],
         rows: rows.collect(),
     }

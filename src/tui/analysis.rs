@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
+use crate::audit::preflight::{self, Warning};
 use crate::error::Result;
 use crate::labels;
 use crate::metrics::auroc::Placements;
@@ -13,8 +14,9 @@ use crate::metrics::evaluation::{self, Evaluation, Settings};
 use crate::metrics::operating_point::{FittedOn, OperatingPoint, Rule};
 use crate::metrics::precision_recall;
 use crate::metrics::roc::Ranked;
-use crate::predictions::{Policy, Predictions};
+use crate::predictions::{Policy, Predictions, Truth};
 use crate::run::{Description, RunFolder};
+use crate::tui::worklist;
 
 /// Steps to which curves are rounded before they are drawn: more than any terminal has dots.
 const GRID: f64 = 1024.0;
@@ -45,6 +47,9 @@ pub struct Analysis {
     pub predictions: Arc<Predictions>,
     /// The labels with scores, in the table's order, as in its evaluation.
     pub labels: Vec<LabelData>,
+    /// Each row's patient number, and each patient's rows; none where patients are not known.
+    patients: Option<(Vec<u32>, Vec<Vec<u32>>)>,
+    conditions: OnceLock<String>,
 }
 
 /// The rows of one label that count, sorted.
@@ -61,6 +66,8 @@ pub struct LabelData {
     pub p: Vec<f64>,
     /// Patient numbers, where they are known.
     pub patients: Option<Vec<u32>>,
+    /// Rows of the table that are positive, negative, uncertain, and silent about it.
+    pub truths: [usize; 4],
     /// Truths and scores, sorted; `None` where no row counts.
     pub ranked: Option<Ranked>,
     /// (1 - specificity, sensitivity), thinned.
@@ -119,20 +126,40 @@ impl Analysis {
             .par_iter()
             .map(|&column| LabelData::new(&predictions, column, policy, clusters.as_deref()))
             .collect::<Result<_>>()?;
-        Ok(Self { overview, predictions: Arc::new(predictions), labels })
+        let patients = clusters.map(|numbers| {
+            let mut rows = vec![Vec::new(); numbers.iter().max().map_or(0, |most| *most as usize + 1)];
+            (0..).zip(&numbers).for_each(|(row, &patient): (u32, _)| rows[patient as usize].push(row));
+            (numbers, rows)
+        });
+        let (predictions, conditions) = (Arc::new(predictions), OnceLock::new());
+        Ok(Self { overview, predictions, labels, patients, conditions })
     }
 
     /// Computes what takes longer than a frame may, before it is asked for.
     pub fn prepare(&self) {
-        self.labels.par_iter().for_each(|label| {
-            label.band();
-        });
+        self.labels.par_iter().for_each(LabelData::prepare);
+        self.conditions();
     }
 
-    /// Every number about the table, computed anew.
-    pub fn evaluate(&self) -> Result<Evaluation> {
-        let settings = Settings { policy: self.overview.policy(), ..Settings::default() };
-        evaluation::evaluate(&self.predictions, None, &settings)
+    /// The attributes that rows can be chosen by, with their values where they are few.
+    pub fn conditions(&self) -> &str {
+        self.conditions.get_or_init(|| worklist::conditions(&self.predictions))
+    }
+
+    /// Every number about the table, computed anew, and what is probably wrong with its outputs.
+    pub fn evaluate(&self) -> Result<(Evaluation, Vec<Warning>)> {
+        let policy = self.overview.policy();
+        let evaluation = evaluation::evaluate(&self.predictions, None, &Settings { policy, ..Settings::default() })?;
+        let warnings = preflight::outputs(&self.predictions, &evaluation, policy)?;
+        Ok((evaluation, warnings))
+    }
+
+    /// The rows of the same patient as `row`, in the table's order; only `row` where patients are not known.
+    pub fn siblings(&self, row: usize) -> Vec<usize> {
+        match &self.patients {
+            Some((numbers, rows)) => rows[numbers[row] as usize].iter().map(|&row| row as usize).collect(),
+            None => vec![row],
+        }
     }
 
     /// Name of label `i`.
@@ -173,8 +200,17 @@ impl LabelData {
             roc = thinned(ranked.roc_points().iter().map(|p| (p.fpr, p.tpr)));
             curve = thinned(precision_recall::curve(ranked).iter().map(|p| (p.recall, p.precision)));
         }
+        let mut truths = [0; 4];
+        for truth in label.truths.iter().flatten() {
+            truths[match truth {
+                Truth::Positive => 0,
+                Truth::Negative => 1,
+                Truth::Uncertain => 2,
+                Truth::Unmentioned => 3,
+            }] += 1;
+        }
         let (name, band) = (label.name.clone(), OnceLock::new());
-        Ok(Self { name, column, rows, y, p, patients, ranked, roc, precision_recall: curve, band })
+        Ok(Self { name, column, rows, y, p, patients, truths, ranked, roc, precision_recall: curve, band })
     }
 
     /// Sorted scores with both classes; without, there is no threshold to speak of.
@@ -193,8 +229,12 @@ impl LabelData {
         rule.fit(self.cut()?).first().copied()
     }
 
-    /// 95% intervals of the sensitivity along the ROC curve, point by point.
+    /// 95% intervals of the sensitivity along the ROC curve, point by point; empty until they are computed beside the UI.
     pub fn band(&self) -> &[Band] {
+        self.band.get().map_or(&[], Vec::as_slice)
+    }
+
+    fn prepare(&self) {
         self.band.get_or_init(|| {
             let Some(ranked) = self.cut() else { return Vec::new() };
             let cuts = ranked.cuts();
@@ -209,7 +249,7 @@ impl LabelData {
                 Some(Band { fpr: f64::from(cuts[i].fp) / n_neg, low, high })
             };
             chosen.into_iter().filter_map(point).collect()
-        })
+        });
     }
 
     /// Lowest and highest score.

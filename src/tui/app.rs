@@ -2,21 +2,15 @@
 //! drive it by key strings.
 
 mod draw;
+mod news;
 mod typing;
-
-use std::path::Path;
-use std::sync::Arc;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Rect;
 
-use crate::error::{Error, Result};
-use crate::predictions::{self, Predictions};
-use crate::run::{RunFolder, TrainingFolder};
-use crate::tui::analysis::{Analysis, Overview};
-use crate::tui::jobs::News;
+use crate::error::Error;
 use crate::tui::keymap::{self, Action, Screen};
-use crate::tui::live::Begun;
+use crate::tui::published::Choice;
 use crate::tui::screens::curves::{Curve, CurveScreen};
 use crate::tui::screens::distribution;
 use crate::tui::screens::home::HomeScreen;
@@ -28,8 +22,7 @@ use crate::tui::screens::threshold::ThresholdScreen;
 use crate::tui::screens::triage::Triage;
 use crate::tui::shared::Shared;
 use crate::tui::theme::Theme;
-use crate::tui::training::TrainingWatch;
-use crate::tui::watch::Watch;
+use crate::tui::widgets::chooser::Chooser;
 use crate::tui::widgets::popup::{Ask, Prompt};
 
 /// The smallest terminal that everything fits into.
@@ -52,7 +45,10 @@ pub enum Wish {
 enum Popup {
     None,
     Help(usize),
-    Palette(String, usize),
+    /// Of the commands on this panel.
+    Palette(Chooser),
+    /// Of the published tables.
+    Tables(Chooser),
 }
 
 /// The program.
@@ -74,6 +70,8 @@ pub struct App {
     home: HomeScreen,
     leaving: bool,
     picture: PictureScreen,
+    /// The published tables, once they were looked for.
+    tables: Option<Vec<Choice>>,
 }
 
 impl App {
@@ -96,147 +94,7 @@ impl App {
             home: HomeScreen::default(),
             leaving: false,
             picture: PictureScreen::default(),
-        }
-    }
-
-    /// Opens a run folder or predictions file. The numbers that stand in a run are there at once; its rows are read and
-    /// its numbers computed anew while the first frames are drawn. A run that is not finished is watched.
-    pub fn open(&mut self, path: &Path) {
-        let folder = RunFolder::new(path);
-        let training = TrainingFolder::new(path);
-        if training.log().exists() && !self.run.running() {
-            self.screen = Screen::Run;
-            return self.run.watch_training(TrainingWatch::new(training));
-        }
-        if folder.journal().exists() {
-            if self.run.running() && self.run.folder().as_deref() != Some(path) {
-                return self.shared.say(BUSY);
-            }
-            self.screen = Screen::Run;
-            if self.run.running() {
-                return;
-            }
-            let images = self.shared.images.clone();
-            return self
-                .shared
-                .jobs
-                .start(move |_| News::Attached(Watch::attach(folder, images.as_deref()).map(Box::new)));
-        }
-        self.screen = Screen::Table;
-        match Overview::open(path) {
-            Ok(overview) => {
-                let file = overview.predictions.clone();
-                self.show(overview, move || predictions::read(&file, None));
-            }
-            Err(e) if self.shared.overview.is_none() => self.failed = Some(e),
-            Err(e) => self.shared.say(e.to_string()),
-        }
-    }
-
-    /// Shows a table whose rows `read` gives.
-    pub fn show(&mut self, overview: Overview, read: impl FnOnce() -> Result<Predictions> + Send + 'static) {
-        let overview = Arc::new(overview);
-        self.failed = None;
-        self.shared.turn_to(overview.clone());
-        self.triage.forget();
-        self.shared.jobs.start(move |outbox| {
-            match read().and_then(|rows| Analysis::new(overview.clone(), rows)).map(Arc::new) {
-                Ok(analysis) => {
-                    outbox.post(News::Read(overview.clone(), Ok(analysis.clone())));
-                    analysis.prepare();
-                    let evaluation = analysis.evaluate().map(Box::new);
-                    News::Evaluated(overview, evaluation)
-                }
-                Err(e) => News::Read(overview, Err(e)),
-            }
-        });
-    }
-
-    /// Does the inference of a run that was begun, and watches it.
-    pub fn start(&mut self, begun: Begun) {
-        self.screen = Screen::Run;
-        self.run.start(begun, &mut self.shared);
-    }
-
-    /// What became of this process's run, once it has ended.
-    pub fn outcome(&self) -> Option<&Result<()>> {
-        self.run.outcome()
-    }
-
-    /// What is to be done from time to time.
-    pub fn tick(&mut self) {
-        self.run.tick(&mut self.shared);
-    }
-
-    /// Waits until no work is going on; for tests.
-    pub fn settle(&mut self) {
-        while let Some(news) = self.shared.jobs.wait() {
-            self.hear(news);
-        }
-    }
-
-    /// Takes in what other threads have done. Whether there was anything.
-    pub fn news(&mut self) -> bool {
-        let mut any = false;
-        while let Some(news) = self.shared.jobs.news() {
-            self.hear(news);
-            any = true;
-        }
-        any
-    }
-
-    fn hear(&mut self, news: News) {
-        match news {
-            News::Read(of, result) if self.shared.is_open(&of) => match result {
-                Ok(analysis) => self.shared.take(analysis),
-                Err(e) => self.failed = Some(e),
-            },
-            News::Evaluated(of, result) if self.shared.is_open(&of) => match result {
-                Ok(evaluation) => self.shared.take_evaluation(*evaluation),
-                Err(e) => self.failed = Some(e),
-            },
-            News::Samples(of, found) if self.shared.is_open(&of) => self.shared.take_pictures(found),
-            News::Read(..) | News::Evaluated(..) | News::Samples(..) => {}
-            News::Pinned(Ok(analysis)) => {
-                self.shared.say(format!("B: {}", analysis.overview.name));
-                self.shared.pin(Some(analysis));
-            }
-            News::Compared(of, differences) => self.shared.take_differences(&of, differences),
-            News::BrokenDown(of, attribute, found) => self.table.subgroups.hear(&of, attribute, found),
-            News::Attached(Ok(watch)) => self.run.attach(*watch),
-            News::Calibrated(question, answer) => self.reliability.hear(&question, answer),
-            News::Looked(look) => {
-                if let Some(look) = self.triage.viewer.hear(look) {
-                    drop(self.picture.viewer.hear(look));
-                }
-            }
-            News::Progress(progress) => self.run.progress(progress),
-            News::Watched(watch, fault) => {
-                let folder = watch.folder.path().to_owned();
-                if self.run.hear(watch, fault, &mut self.shared) {
-                    self.open(&folder);
-                }
-            }
-            News::Begun(Ok(begun)) => self.start(*begun),
-            News::Ended(result) => self.end(result),
-            News::Begun(Err(e)) | News::Pinned(Err(e)) | News::Attached(Err(e)) => self.shared.say(e.to_string()),
-        }
-    }
-
-    fn end(&mut self, result: Result<()>) {
-        let finished = result.is_ok();
-        self.shared.say(match &result {
-            Ok(()) => "the run is finished".to_owned(),
-            Err(e) => e.to_string(),
-        });
-        self.run.end(result);
-        if self.leaving {
-            self.wish = Some(Wish::Quit);
-        } else if let (true, Some(folder)) = (finished, self.run.folder()) {
-            let shown = self.screen;
-            self.open(&folder);
-            // A person who looks at something else is not taken away from it.
-            self.screen = if shown == Screen::Run { Screen::Table } else { shown };
+            tables: None,
         }
     }
 
@@ -258,7 +116,8 @@ impl App {
                 KeyCode::Up | KeyCode::Char('k') => return self.popup = Popup::Help(first.saturating_sub(1)),
                 _ => return,
             },
-            Popup::Palette(text, chosen) => return self.palette(text, chosen, key),
+            Popup::Palette(chooser) => return self.palette(chooser, key),
+            Popup::Tables(chooser) => return self.choose_table(chooser, key),
         }
         if let Some(action) = keymap::action(key, self.screen) {
             self.act(action);
@@ -313,13 +172,14 @@ impl App {
             Action::Suspend => self.wish = Some(Wish::Suspend),
             Action::Redraw => self.wish = Some(Wish::Redraw),
             Action::Help => self.popup = Popup::Help(0),
-            Action::Palette => self.popup = Popup::Palette(String::new(), 0),
+            Action::Palette => self.popup = self.open_palette(),
+            Action::Published => self.open_tables(),
             Action::Theme => self.shared.theme.cycle(),
             Action::Ascii => self.shared.theme.ascii = !self.shared.theme.ascii,
             Action::Go(screen) => self.screen = screen,
             Action::NextScreen => self.turn(1),
             Action::PreviousScreen => self.turn(Screen::ALL.len() - 1),
-            Action::Pin if self.shared.pinned.is_some() => self.shared.pin(None),
+            Action::Pin if self.shared.beside.pinned.is_some() => self.pin(None),
             Action::Pin => {
                 self.shared.ask(Prompt::new(Ask::Pin, "run folder or predictions file to compare with", ""));
             }

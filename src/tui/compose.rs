@@ -79,7 +79,8 @@ impl View {
                     let at =
                         |start: f32, end: f32, i: usize, n: usize| start + (end - start) * (i as f32 + 0.5) / n as f32;
                     if let Some(value) = placed.at(at(x0, x1, x, across), at(y0, y1, y, down)) {
-                        rgb = self.blend(rgb, value / highest);
+                        // What speaks against the label is not shown.
+                        rgb = self.blend(rgb, value.max(0.0) / highest);
                     }
                 }
                 let place = 3 * ((dy + y) * raster.width + dx + x);

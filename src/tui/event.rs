@@ -46,6 +46,10 @@ pub fn run(app: &mut App, choice: Choice) -> Result<()> {
     }
     let mut stale = true;
     while !ended.load(Ordering::SeqCst) {
+        while !guard.holds() {
+            // Nothing may be drawn on the shell's screen while another thread tells of its panic.
+            std::thread::park();
+        }
         app.tick();
         stale |= app.news();
         if stale {
@@ -124,12 +128,10 @@ fn draw(app: &mut App, screen: &mut Screen, pictures: &mut Pictures) -> Result<(
     screen.hide_cursor().map_err(fault)?;
     screen.swap_buffers();
     Backend::flush(screen.backend_mut()).map_err(fault)?;
-    let mut early = Vec::new();
-    if let (true, Some((raster, area))) = (change.print, &wanted) {
-        early = pictures.print(raster, *area, graphics)?;
+    if let (true, Some((prepared, area))) = (change.print, &wanted) {
+        pictures.print(prepared, *area, graphics)?;
     }
     let mut out = stdout();
     queue!(out, EndSynchronizedUpdate).and_then(|()| out.flush()).map_err(fault)?;
-    early.into_iter().for_each(|key| app.key(key));
     Ok(())
 }

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use crate::cards::catalogue::{self, CardFile, Home};
 use crate::cards::dataset::{DatasetCard, Layout};
 use crate::cards::model::ModelCard;
+use crate::cluster::job::JobFolder;
 use crate::run::{Description, RunFolder, Training, TrainingFolder};
 
 /// Where runs go unless it is said otherwise.
 pub const REPORTS: &str = "reports";
 
 /// Where a person's own cards are looked for.
-const FOLDERS: [&str; 4] = [".", "models", "datasets", "weights"];
+const FOLDERS: [&str; 6] = [".", "models", "datasets", "weights", "published", "reports/published"];
 
 /// Something that can be opened or chosen.
 pub struct Item {
@@ -51,25 +52,21 @@ impl Group {
 
 /// All items: runs, then bundled cards and those in the working folder.
 pub fn items() -> Vec<Item> {
-    let own = own_cards();
-    let of = |schema: &'static str| {
-        own.iter().filter(move |(found, _)| found.starts_with(schema)).map(|(_, name)| name.clone())
-    };
-    let models = catalogue::model_names().map(str::to_owned).chain(of("roentgen/model/"));
-    let datasets = catalogue::dataset_names().map(str::to_owned).chain(of("roentgen/dataset/"));
+    let models = catalogue::model_names().map(str::to_owned).chain(own_cards("roentgen/model/"));
+    let datasets = catalogue::dataset_names().map(str::to_owned).chain(own_cards("roentgen/dataset/"));
     runs(Path::new(REPORTS)).into_iter().chain(models.map(model)).chain(datasets.map(dataset)).collect()
 }
 
-/// Schema and path of the cards in the working folder.
-fn own_cards() -> Vec<(String, String)> {
+/// Paths of the cards in the working folder whose schema begins so.
+pub fn own_cards(schema: &str) -> Vec<String> {
     let files = FOLDERS.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
     let mut paths: Vec<PathBuf> = files.filter_map(|e| Some(e.ok()?.path())).collect();
     paths.retain(|p| p.extension().is_some_and(|e| e == "toml"));
     paths.sort();
     let card = |path: PathBuf| {
         let table: toml::Table = toml::from_str(&std::fs::read_to_string(&path).ok()?).ok()?;
-        let path = path.strip_prefix(".").unwrap_or(&path).display().to_string();
-        Some((table.get("schema")?.as_str()?.to_owned(), path))
+        let found = table.get("schema")?.as_str()?.starts_with(schema);
+        found.then(|| path.strip_prefix(".").unwrap_or(&path).display().to_string())
     };
     paths.into_iter().filter_map(card).collect()
 }
@@ -79,25 +76,25 @@ fn runs(folder: &Path) -> Vec<Item> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
     paths.sort();
-    let item = |path: PathBuf| match (RunFolder::new(&path).run_toml().exists(), TrainingFolder::new(&path)) {
-        (true, _) => Some(run(path)),
-        (false, folder) if folder.log().exists() => Some(training(&folder)),
-        (false, _) => None,
+    let item = |path: PathBuf| match JobFolder::new(&path).is_under_way() {
+        true => Some(job(path)),
+        false if RunFolder::new(&path).run_toml().exists() => Some(run(path)),
+        false => training(&TrainingFolder::new(path)),
     };
     paths.into_iter().filter_map(item).collect()
 }
 
-fn training(folder: &TrainingFolder) -> Item {
+fn training(folder: &TrainingFolder) -> Option<Item> {
     let name = folder.path().display().to_string();
-    let finished = folder.readme().exists();
-    let more = match Training::read(folder) {
+    let more = match folder.log().exists().then(|| Training::read(folder))? {
         Ok(log) => format!("recipe {}, {} of {} epochs", log.recipe, log.epochs.len(), log.epochs_at_most),
         Err(e) => e.to_string(),
     };
-    match finished {
-        true => Item { group: Group::Run, name, says: "a finished training".into(), more: vec![more] },
-        false => Item { group: Group::Unfinished, name, says: "training: Enter watches it".into(), more: vec![more] },
-    }
+    let (group, says) = match folder.readme().exists() {
+        true => (Group::Run, "a finished training"),
+        false => (Group::Unfinished, "training: Enter watches it"),
+    };
+    Some(Item { group, name, says: says.into(), more: vec![more] })
 }
 
 fn run(path: PathBuf) -> Item {
@@ -120,6 +117,21 @@ fn run(path: PathBuf) -> Item {
         "finished"
     };
     Item { group, name, says: says.into(), more }
+}
+
+fn job(path: PathBuf) -> Item {
+    let name = path.display().to_string();
+    let (says, more) = match JobFolder::new(&path).read() {
+        Ok(job) => (
+            "shards of a job: Enter watches them".to_owned(),
+            vec![
+                format!("{}, {} images in {} shards", job.name, job.images, job.shards),
+                format!("  roentgen cluster status {name}"),
+            ],
+        ),
+        Err(e) => (e.to_string(), Vec::new()),
+    };
+    Item { group: Group::Unfinished, name, says, more }
 }
 
 fn model(name: String) -> Item {

@@ -4,6 +4,8 @@ use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use crate::audit::preflight::Warning;
+use crate::audit::reproduce::Reproduction;
 use crate::error::{Error, Result};
 use crate::inference::engine::Progress;
 use crate::metrics::breakdown::Breakdown;
@@ -12,26 +14,34 @@ use crate::metrics::evaluation::Evaluation;
 use crate::tui::analysis::{Analysis, Overview};
 use crate::tui::calibration::{Answer, Question};
 use crate::tui::live::Begun;
-use crate::tui::sources::Samples;
+use crate::tui::published::Choice;
+use crate::tui::sources::Sources;
 use crate::tui::viewer::Look;
 use crate::tui::watch::Watch;
+use crate::tui::worklist::Of;
 
 /// What came of a piece of work. Where a table is named, news of another one than the opened one comes too late.
 pub enum News {
     /// The rows of a table were read.
     Read(Arc<Overview>, Result<Arc<Analysis>>),
-    /// A table was evaluated.
-    Evaluated(Arc<Overview>, Result<Box<Evaluation>>),
+    /// The published tables were found.
+    Tables(Vec<Choice>),
+    /// A table was evaluated, and its outputs were looked at.
+    Evaluated(Arc<Overview>, Result<Box<(Evaluation, Vec<Warning>)>>),
     /// A table to compare with was read.
     Pinned(Result<Arc<Analysis>>),
     /// Two tables were compared, label by label.
     Compared([Arc<Analysis>; 2], Vec<Option<Comparison>>),
+    /// A table was held against the published one of this name.
+    Reproduced(Arc<Analysis>, String, Result<Box<Reproduction>>),
+    /// The rows of a list were found.
+    Listed(Arc<Analysis>, Of, Vec<usize>),
     /// A reliability diagram was computed.
     Calibrated(Question, Result<Box<Answer>>),
     /// A table was broken down by its attribute of this number.
     BrokenDown(Arc<Analysis>, usize, Result<Breakdown>),
     /// The pictures of a table were found.
-    Samples(Arc<Overview>, Result<Samples>),
+    Sources(Arc<Overview>, Result<Sources>),
     /// A picture was looked at.
     Looked(Box<Look>),
     /// A run that another process writes was found.

@@ -3,6 +3,7 @@
 pub mod analysis;
 pub mod annotations;
 pub mod app;
+pub mod beside;
 pub mod calibration;
 pub mod compose;
 pub mod event;
@@ -11,6 +12,7 @@ pub mod inventory;
 pub mod jobs;
 pub mod keymap;
 pub mod live;
+pub mod published;
 pub mod screens;
 pub mod shared;
 pub mod sources;

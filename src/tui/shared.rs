@@ -1,24 +1,24 @@
-//! What the panels share: the opened table, the pinned one, the chosen label and its threshold, where pictures are.
+//! What the panels share: the opened table and what it is held against, the chosen label and its threshold, where pictures
+//! are.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use ratatui::layout::Rect;
 
-use crate::data::Sample;
-use crate::error::{Error, Result};
-use crate::metrics::compare::Comparison;
+use crate::audit::preflight::Warning;
 use crate::metrics::evaluation::{Evaluation, LabelEvaluation};
 use crate::metrics::operating_point::Rule;
 use crate::tui::analysis::{Analysis, LabelData, Overview};
 use crate::tui::annotations::{Annotations, Kind};
-use crate::tui::image::{Graphics, Raster};
-use crate::tui::jobs::{Jobs, News};
+use crate::tui::beside::Beside;
+use crate::tui::image::{Graphics, Prepared};
+use crate::tui::jobs::Jobs;
 use crate::tui::keymap::Action;
-use crate::tui::sources::{self, Samples};
+use crate::tui::sources::{self, Pictures};
 use crate::tui::theme::Theme;
 use crate::tui::viewer::Explainer;
-use crate::tui::widgets::popup::Prompt;
+use crate::tui::widgets::popup::{Ask, Prompt};
 
 /// What the panels share.
 pub struct Shared {
@@ -34,10 +34,10 @@ pub struct Shared {
     pub evaluation: Option<Evaluation>,
     /// Its rows, once they are read.
     pub analysis: Option<Arc<Analysis>>,
-    /// Another one, to compare with.
-    pub pinned: Option<Arc<Analysis>>,
-    /// AUROC of each label less that of the pinned table.
-    pub differences: Vec<Option<Comparison>>,
+    /// What is probably wrong with its outputs, once they were looked at.
+    pub warnings: Option<Vec<Warning>>,
+    /// What it is held against.
+    pub beside: Beside,
     /// The chosen label.
     pub label: usize,
     /// A threshold for each label.
@@ -47,7 +47,7 @@ pub struct Shared {
     /// Marks, notes and thresholds that are kept.
     pub annotations: Annotations,
     /// The picture of this frame, for protocols that print beside it.
-    pub picture: Option<(Arc<Raster>, Rect)>,
+    pub picture: Option<(Arc<Prepared>, Rect)>,
     /// Places of this frame that a click chooses, with the number of what stands there.
     pub zones: Vec<(Rect, usize)>,
     /// The folder of the pictures, where the cards do not say.
@@ -58,16 +58,9 @@ pub struct Shared {
     pub message: Option<String>,
     /// A line that is being typed.
     pub prompt: Option<Prompt>,
+    /// Where the pictures of the opened table are.
+    pub pictures: Pictures,
     run_model: Option<Explainer>,
-    pictures: Pictures,
-}
-
-/// Where the pictures of the opened table are.
-enum Pictures {
-    NotAsked,
-    Asked,
-    Found(Samples),
-    Missing(Error),
 }
 
 impl Shared {
@@ -80,8 +73,8 @@ impl Shared {
             overview: None,
             evaluation: None,
             analysis: None,
-            pinned: None,
-            differences: Vec::new(),
+            warnings: None,
+            beside: Beside::default(),
             label: 0,
             thresholds: Vec::new(),
             sources: Vec::new(),
@@ -92,8 +85,8 @@ impl Shared {
             chosen_model: None,
             message: None,
             prompt: None,
+            pictures: Pictures::default(),
             run_model: None,
-            pictures: Pictures::NotAsked,
         }
     }
 
@@ -105,8 +98,9 @@ impl Shared {
         });
         self.run_model = overview.description.as_ref().map(sources::explainer);
         self.evaluation = overview.evaluation();
-        (self.analysis, self.label, self.pictures) = (None, 0, Pictures::NotAsked);
-        self.differences.clear();
+        (self.analysis, self.label, self.pictures) = (None, 0, Pictures::default());
+        self.warnings = None;
+        self.beside.forget();
         self.overview = Some(overview);
         let youden = |l: &LabelEvaluation| {
             let point = l.operating_points.iter().find(|p| p.rule == Rule::Youden.name());
@@ -124,7 +118,7 @@ impl Shared {
         self.begin_at(analysis.labels.iter().map(|l| (l.name.clone(), l.fit(Rule::Youden))).collect());
         self.label = self.label.min(analysis.labels.len().saturating_sub(1));
         self.analysis = Some(analysis);
-        self.compare();
+        self.beside.compare(self.analysis.as_ref(), &mut self.jobs);
     }
 
     /// Sets the thresholds that are kept for each label, else the fitted ones.
@@ -145,15 +139,16 @@ impl Shared {
         self.overview.as_ref().is_some_and(|now| Arc::ptr_eq(now, overview))
     }
 
-    /// Takes the freshly computed numbers. Those that stood in the run must be the same, to the byte.
-    pub fn take_evaluation(&mut self, evaluation: Evaluation) {
+    /// Takes the freshly computed numbers, and what speaks against them. Those that stood in the run must be the same, to
+    /// the byte.
+    pub fn take_evaluation(&mut self, evaluation: Evaluation, warnings: Vec<Warning>) {
         let stored = self.overview.as_ref().and_then(|o| o.stored.as_deref());
         if let (Some(stored), Ok(text)) = (stored, evaluation.to_json())
             && stored != text
         {
             self.say("evaluation.json does not follow from predictions.csv; shown is what does");
         }
-        self.evaluation = Some(evaluation);
+        (self.evaluation, self.warnings) = (Some(evaluation), Some(warnings));
     }
 
     /// The numbers of label `i`.
@@ -173,7 +168,7 @@ impl Shared {
 
     /// The same label of the pinned table.
     pub fn pinned_rows(&self) -> Option<&LabelData> {
-        let pinned = self.pinned.as_ref()?;
+        let pinned = self.beside.pinned.as_ref()?;
         pinned.labels.get(pinned.find(&self.rows()?.name)?)
     }
 
@@ -246,68 +241,26 @@ impl Shared {
         }
     }
 
-    /// The picture of an image of the opened table; `None` while it is looked for. The first call starts that.
-    pub fn sample(&mut self, image: &str) -> Result<Option<Sample>> {
-        match (&self.pictures, &self.overview) {
-            (Pictures::Found(samples), _) => match samples.get(image) {
-                Some(sample) => Ok(Some(sample.clone())),
-                None => {
-                    Err(Error::new("its picture is not known").mend("give the folder of the pictures with --images"))
-                }
-            },
-            (Pictures::Missing(e), _) => Err(e.clone()),
-            (Pictures::Asked, _) | (_, None) => Ok(None),
-            (Pictures::NotAsked, Some(overview)) => {
-                let (overview, images) = (overview.clone(), self.images.clone());
-                self.jobs.start(move |_| {
-                    let found = sources::find(overview.description.as_ref(), images.as_deref());
-                    News::Samples(overview, found)
-                });
-                self.pictures = Pictures::Asked;
-                Ok(None)
-            }
+    /// Starts looking for the pictures of the opened table.
+    pub fn look_for_pictures(&mut self) {
+        if let Some(overview) = &self.overview {
+            self.pictures.look(overview, self.images.as_ref(), &mut self.jobs);
         }
     }
 
-    /// The same, if it is known already.
-    pub fn known_sample(&self, image: &str) -> Option<Sample> {
-        match &self.pictures {
-            Pictures::Found(samples) => samples.get(image).cloned(),
-            _ => None,
-        }
+    /// Asks for the folder of the pictures.
+    pub fn ask_for_images(&mut self) {
+        let now = self.images.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
+        self.ask(Prompt::new(Ask::Images, "folder of the dataset's files (empty: the card's)", now));
     }
 
-    /// Takes in where the pictures of the opened table are.
-    pub fn take_pictures(&mut self, found: Result<Samples>) {
-        self.pictures = found.map_or_else(Pictures::Missing, Pictures::Found);
+    /// Takes the folder of the pictures; `None`: where the cards say.
+    pub fn set_images(&mut self, folder: Option<PathBuf>) {
+        (self.images, self.pictures) = (folder, Pictures::default());
     }
 
     /// The model that made the opened run.
     pub fn explainer(&self) -> Option<Explainer> {
         self.run_model.clone()
-    }
-
-    /// Pins a table to compare with, or takes it away.
-    pub fn pin(&mut self, other: Option<Arc<Analysis>>) {
-        self.pinned = other;
-        self.compare();
-    }
-
-    fn compare(&mut self) {
-        self.differences.clear();
-        if let (Some(a), Some(b)) = (self.analysis.clone(), self.pinned.clone()) {
-            self.jobs.start(move |_| {
-                let differences = a.differences(&b);
-                News::Compared([a, b], differences)
-            });
-        }
-    }
-
-    /// Takes the differences, if they are those of the two tables that are shown.
-    pub fn take_differences(&mut self, of: &[Arc<Analysis>; 2], differences: Vec<Option<Comparison>>) {
-        let shown = |now: &Option<Arc<Analysis>>, of| now.as_ref().is_some_and(|now| Arc::ptr_eq(now, of));
-        if shown(&self.analysis, &of[0]) && shown(&self.pinned, &of[1]) {
-            self.differences = differences;
-        }
     }
 }

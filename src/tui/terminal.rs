@@ -52,6 +52,12 @@ impl Guard {
         Ok(Self(()))
     }
 
+    /// Whether the terminal is still held: a panic on another thread takes it away, tells about itself, and ends the
+    /// program.
+    pub fn holds(&self) -> bool {
+        TAKEN.load(Ordering::SeqCst)
+    }
+
     /// Gives the terminal to the shell until the program is called back (`fg`).
     pub fn suspend(&self) -> Result<()> {
         give_back();

@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 use crate::error::{Error, Result};
 use crate::metrics::calibration::Forecast;
 use crate::metrics::label_errors::label_errors;
-use crate::predictions::{Condition, Truth};
+use crate::predictions::{Condition, Predictions, Truth};
 use crate::tui::analysis::Analysis;
 
 /// With more values an attribute's are not listed.
@@ -37,6 +37,8 @@ pub enum Order {
     Confidence,
     /// The widest gap between the two runs first.
     Disagreement,
+    /// The least certain first, by the table's own column of entropies.
+    Uncertainty,
     /// The least probable label first (confident learning), only rows whose label looks wrong.
     LabelErrors,
     /// The table's.
@@ -63,6 +65,9 @@ pub struct Of {
     /// Whether another run is there to disagree with.
     pub pinned: bool,
 }
+
+/// The column of the table that says how sure the model was of an image, as `predict --uncertainty` writes it.
+const ENTROPY: &str = "entropy";
 
 impl Outcome {
     /// In words.
@@ -107,16 +112,18 @@ impl Order {
         match self {
             Self::Confidence => "most confident first",
             Self::Disagreement => "runs differ most first",
+            Self::Uncertainty => "least certain first",
             Self::LabelErrors => "label looks wrong",
             Self::Table => "as in the table",
         }
     }
 
-    /// The next in turn; another run must be there to disagree with.
-    pub fn next(self, pinned: bool) -> Self {
+    /// The next in turn; another run must be there to disagree with, and entropies to order by.
+    pub fn next(self, pinned: bool, entropies: bool) -> Self {
         match self {
             Self::Confidence if pinned => Self::Disagreement,
-            Self::Confidence | Self::Disagreement => Self::LabelErrors,
+            Self::Confidence | Self::Disagreement if entropies => Self::Uncertainty,
+            Self::Confidence | Self::Disagreement | Self::Uncertainty => Self::LabelErrors,
             Self::LabelErrors => Self::Table,
             Self::Table => Self::Confidence,
         }
@@ -141,10 +148,9 @@ pub fn sign(truth: Option<bool>, called: bool) -> (&'static str, bool) {
     }
 }
 
-/// Rows of the same patient, in the table's order.
-pub fn siblings(analysis: &Analysis, row: usize) -> Vec<usize> {
-    let Some(patients) = &analysis.predictions.patients else { return vec![row] };
-    (0..patients.len()).filter(|&r| patients[r] == patients[row]).collect()
+/// How uncertain the model was of each row; `None` where the table does not tell.
+pub fn entropies(analysis: &Analysis) -> Option<&[String]> {
+    analysis.predictions.attributes.iter().find(|a| a.name == ENTROPY).map(|a| a.values.as_slice())
 }
 
 /// The images that meet a condition.
@@ -203,6 +209,12 @@ pub fn listed(analysis: &Analysis, pinned: Option<&Analysis>, of: &Of) -> Vec<us
                 other.map_or(-1.0, |s| (label.p[i] - s).abs())
             });
         }
+        Order::Uncertainty => {
+            let values = entropies(analysis).unwrap_or_default();
+            let of = |i: usize| values.get(label.rows[i] as usize).and_then(|v| v.parse().ok()).unwrap_or(f64::MIN);
+            let keys: HashMap<usize, f64> = rows.iter().map(|&i| (i, of(i))).collect();
+            descending(&mut rows, &|i| keys[&i]);
+        }
         Order::LabelErrors => {
             let suspects = Forecast::new(&label.y, &label.p).ok().and_then(|f| label_errors(&f));
             let kept: HashSet<usize> = rows.iter().copied().collect();
@@ -214,7 +226,7 @@ pub fn listed(analysis: &Analysis, pinned: Option<&Analysis>, of: &Of) -> Vec<us
 }
 
 /// The attributes that rows can be chosen by, with their values where they are few.
-pub fn conditions(analysis: &Analysis) -> String {
+pub fn conditions(table: &Predictions) -> String {
     let one = |a: &crate::predictions::Attribute| {
         let values: BTreeSet<&str> = a.values.iter().map(String::as_str).filter(|v| !v.is_empty()).collect();
         match values.len() {
@@ -222,5 +234,5 @@ pub fn conditions(analysis: &Analysis) -> String {
             _ => a.name.clone(),
         }
     };
-    analysis.predictions.attributes.iter().map(one).collect::<Vec<_>>().join("  ")
+    table.attributes.iter().map(one).collect::<Vec<_>>().join("  ")
 }

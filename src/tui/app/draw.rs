@@ -128,29 +128,14 @@ impl App {
         if let Some(prompt) = &self.shared.prompt {
             prompt.draw(area, buffer, &theme);
         }
-        let lines: Vec<Line> = match &self.popup {
-            Popup::None => Vec::new(),
-            Popup::Help(_) => keymap::on(self.screen)
-                .map(|b| {
-                    let keys = b.keys.join(" ");
-                    Line::from(vec![Span::styled(format!(" {keys:<14}"), theme.key()), Span::raw(b.says)])
-                })
-                .collect(),
-            Popup::Palette(text, chosen) => {
-                let prompt = Line::raw(format!(" {text}{}", theme.sign("▏", "_")));
-                let rows = usize::from(area.height).saturating_sub(4);
-                let first = (chosen + 1).saturating_sub(rows);
-                let command = |(i, b): (usize, &&keymap::Binding)| {
-                    let line = format!(" {:<46} {:<14}", b.says, b.keys.join(" "));
-                    if i == *chosen { Line::styled(line, theme.selected()) } else { Line::raw(line) }
-                };
-                let found = self.commands(text);
-                std::iter::once(prompt).chain(found.iter().enumerate().map(command).skip(first).take(rows)).collect()
-            }
-        };
         match &mut self.popup {
             Popup::None => {}
             Popup::Help(first) => {
+                let line = |b: &keymap::Binding| {
+                    let keys = b.keys.join(" ");
+                    Line::from(vec![Span::styled(format!(" {keys:<14}"), theme.key()), Span::raw(b.says)])
+                };
+                let lines: Vec<Line> = keymap::on(self.screen).map(line).collect();
                 let rows = usize::from(area.height).saturating_sub(2);
                 *first = (*first).min(lines.len().saturating_sub(rows));
                 let more = if lines.len() > rows { "; Down for more" } else { "" };
@@ -158,7 +143,7 @@ impl App {
                 let shown = lines.into_iter().skip(*first).take(rows).collect();
                 popup::draw(&title, shown, 64, area, buffer, &theme);
             }
-            Popup::Palette(..) => popup::draw("commands", lines, 64, area, buffer, &theme),
+            Popup::Palette(chooser) | Popup::Tables(chooser) => chooser.draw(area, buffer, &theme),
         }
         // A picture over a box would hide it.
         if self.shared.prompt.is_some() || !matches!(self.popup, Popup::None) {

@@ -1,4 +1,4 @@
-//! Lines that are typed: answers to questions, and the command palette.
+//! What is typed into boxes: answers to questions, the command palette, the choice of a published table.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,10 +6,13 @@ use std::sync::Arc;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::{App, Popup};
+use crate::cards::catalogue;
 use crate::predictions;
 use crate::tui::analysis::{Analysis, Overview};
+use crate::tui::beside::Published;
 use crate::tui::jobs::News;
 use crate::tui::keymap;
+use crate::tui::widgets::chooser::{Chooser, Chosen};
 use crate::tui::widgets::popup::{Ask, Prompt};
 
 impl App {
@@ -52,35 +55,54 @@ impl App {
         }
     }
 
-    /// The commands whose words hold the letters typed so far.
-    pub(super) fn commands(&self, text: &str) -> Vec<&'static keymap::Binding> {
-        let wanted = text.to_lowercase();
-        keymap::on(self.screen).filter(|b| b.says.to_lowercase().contains(&wanted)).collect()
+    /// Pins a table to compare with, or takes it away.
+    pub(super) fn pin(&mut self, other: Option<Arc<Analysis>>) {
+        let shared = &mut self.shared;
+        shared.beside.pin(other, shared.analysis.as_ref(), &mut shared.jobs);
     }
 
-    pub(super) fn palette(&mut self, mut text: String, chosen: usize, key: KeyEvent) {
-        let found = self.commands(&text);
-        let chosen = match key.code {
-            KeyCode::Esc => return,
-            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return,
-            KeyCode::Enter => {
-                if let Some(binding) = found.get(chosen) {
+    pub(super) fn open_palette(&self) -> Popup {
+        let commands = keymap::on(self.screen).map(|b| (b.says.to_owned(), b.keys.join(" ")));
+        Popup::Palette(Chooser::new("commands", commands.collect()))
+    }
+
+    pub(super) fn palette(&mut self, mut chooser: Chooser, key: KeyEvent) {
+        match chooser.key(key) {
+            Chosen::Open => self.popup = Popup::Palette(chooser),
+            Chosen::Left | Chosen::Text(_) => {}
+            Chosen::Entry(i) => {
+                if let Some(binding) = keymap::on(self.screen).nth(i) {
                     self.act(binding.action);
                 }
-                return;
             }
-            KeyCode::Down => (chosen + 1).min(found.len().saturating_sub(1)),
-            KeyCode::Up => chosen.saturating_sub(1),
-            KeyCode::Backspace => {
-                text.pop();
-                0
-            }
-            KeyCode::Char(c) => {
-                text.push(c);
-                0
-            }
-            _ => chosen,
+        }
+    }
+
+    pub(super) fn open_tables(&mut self) {
+        let Some(tables) = &self.tables else {
+            return self.shared.say("the table is still being read");
         };
-        self.popup = Popup::Palette(text, chosen);
+        let none = ("none".to_owned(), "hold it against no table".to_owned());
+        let entries = std::iter::once(none).chain(tables.iter().map(|t| (t.name.clone(), t.says.clone())));
+        self.popup =
+            Popup::Tables(Chooser::new("published table: type to find one, or the path of a card", entries.collect()));
+    }
+
+    pub(super) fn choose_table(&mut self, mut chooser: Chooser, key: KeyEvent) {
+        let name = match (chooser.key(key), &self.tables) {
+            (Chosen::Open, _) => return self.popup = Popup::Tables(chooser),
+            (Chosen::Left, _) | (_, None) => return,
+            (Chosen::Entry(i), Some(tables)) => i.checked_sub(1).and_then(|i| Some(tables.get(i)?.name.clone())),
+            (Chosen::Text(text), _) => Some(text),
+        };
+        let table = name.map(|name| catalogue::published(&name).map(|table| (name, Arc::new(table)))).transpose();
+        let shared = &mut self.shared;
+        match table {
+            Ok(chosen) => {
+                let chosen = chosen.map(|(name, table)| Published { name, table, found: None });
+                shared.beside.hold_against(chosen, shared.analysis.as_ref(), &mut shared.jobs);
+            }
+            Err(e) => shared.say(e.to_string()),
+        }
     }
 }

@@ -2,10 +2,13 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Color;
+use ratatui::style::{Color, Modifier};
 
 use super::Raster;
 use crate::tui::theme::Theme;
+
+/// From this difference between red, green and blue on, a pixel is no gray.
+const COLOURED: u8 = 64;
 
 /// Two pixels a cell.
 pub fn blocks(raster: &Raster, area: Rect, buffer: &mut Buffer, truecolor: bool) {
@@ -18,7 +21,7 @@ pub fn blocks(raster: &Raster, area: Rect, buffer: &mut Buffer, truecolor: bool)
     }
 }
 
-/// Brightness by signs, where there are no colours.
+/// Brightness by signs, where there are no colours. What is coloured, which is the map over a radiograph, is reversed.
 pub fn shades(raster: &Raster, area: Rect, buffer: &mut Buffer, theme: &Theme) {
     let signs: &[&str] = if theme.ascii {
         &[" ", ".", ":", "-", "=", "+", "*", "#", "%", "@"]
@@ -30,8 +33,15 @@ pub fn shades(raster: &Raster, area: Rect, buffer: &mut Buffer, theme: &Theme) {
         let gray =
             |y: usize| raster.at(x, y).map_or(0, |[r, g, b]| (usize::from(r) + usize::from(g) + usize::from(b)) / 3);
         let level = (gray(y) + gray(y + 1)) / 2 * signs.len() / 256;
+        let coloured = |y: usize| {
+            let spread = |rgb: [u8; 3]| rgb.iter().max().zip(rgb.iter().min()).map_or(0, |(most, least)| most - least);
+            raster.at(x, y).is_some_and(|rgb| spread(rgb) > COLOURED)
+        };
         if let Some(cell) = buffer.cell_mut(position) {
             cell.set_symbol(signs[level]);
+            if coloured(y) || coloured(y + 1) {
+                cell.modifier.insert(Modifier::REVERSED);
+            }
         }
     }
 }
@@ -59,6 +69,18 @@ fn colour([r, g, b]: [u8; 3], truecolor: bool) -> Color {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_colours_a_map_is_reversed() {
+        let raster = Raster { width: 2, height: 2, rgb: vec![255, 255, 255, 255, 40, 0, 255, 255, 255, 255, 40, 0] };
+        let area = Rect::new(0, 0, 2, 1);
+        let mut buffer = Buffer::empty(area);
+        let theme = Theme { tone: crate::tui::theme::Tone::Plain, ascii: true, truecolor: false };
+        shades(&raster, area, &mut buffer, &theme);
+        assert_eq!(buffer[(0, 0)].symbol(), "@");
+        assert_eq!(buffer[(0, 0)].modifier, Modifier::empty());
+        assert_eq!(buffer[(1, 0)].modifier, Modifier::REVERSED);
+    }
 
     #[test]
     fn colours_of_the_256() {

@@ -6,7 +6,8 @@ use std::hash::{Hash, Hasher};
 use ratatui::buffer::{Buffer, CellDiffOption};
 use ratatui::layout::Rect;
 
-use super::{cells, placeholders};
+use super::{cells, kitty};
+use crate::error::{Error, Result};
 use crate::tui::theme::{Theme, Tone};
 
 /// No picture has more pixels along either side: viuer makes no wider sixels.
@@ -56,7 +57,7 @@ pub struct Terminal {
 }
 
 /// How pictures are drawn here.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Graphics {
     /// The way.
     pub protocol: Protocol,
@@ -79,6 +80,16 @@ pub struct Raster {
     pub height: usize,
     /// Red, green, blue of each pixel, row by row.
     pub rgb: Vec<u8>,
+}
+
+/// A picture and what is sent of it.
+pub struct Prepared {
+    /// The picture.
+    pub raster: Raster,
+    /// Tells it from others.
+    pub hash: u64,
+    /// What Kitty's protocol sends; empty for the others.
+    pub packed: String,
 }
 
 /// The protocol to use.
@@ -113,19 +124,30 @@ impl Graphics {
                 let (width, height) = (columns * usize::from(self.cell.0), rows * usize::from(self.cell.1));
                 // More is not seen and only costs the line.
                 let factor = (f64::from(WIDEST) / width.max(height).max(1) as f64).min(1.0);
-                let scaled = |n: usize| ((n as f64 * factor) as usize).max(Raster::SMALLEST);
+                let scaled = |n: usize| ((n as f64 * factor) as usize).max(1);
                 (scaled(width), scaled(height))
             }
         }
     }
 
-    /// Puts a picture into `area` of a frame: half-blocks at once; for the others the cells are left to [`Pictures`].
+    /// Makes ready what takes longer than a frame may.
+    pub fn prepare(&self, raster: Raster) -> Result<Prepared> {
+        let mut hasher = DefaultHasher::new();
+        (raster.width, raster.height, &raster.rgb).hash(&mut hasher);
+        let packed = match self.protocol {
+            Protocol::Kitty | Protocol::Placeholders => kitty::pack(&raster).map_err(|e| Error::new(e.to_string()))?,
+            _ => String::new(),
+        };
+        Ok(Prepared { hash: hasher.finish(), raster, packed })
+    }
+
+    /// Puts a picture into `area` of a frame: half-blocks at once; for the others the cells are left to [`super::Pictures`].
     pub fn place(&self, raster: &Raster, area: Rect, buffer: &mut Buffer, theme: &Theme) {
         match self.protocol {
             Protocol::Off => {}
             Protocol::Blocks if theme.ascii || theme.tone == Tone::Plain => cells::shades(raster, area, buffer, theme),
             Protocol::Blocks => cells::blocks(raster, area, buffer, theme.truecolor),
-            Protocol::Placeholders => placeholders::place(area, buffer),
+            Protocol::Placeholders => kitty::place(area, buffer),
             Protocol::Kitty | Protocol::Iterm | Protocol::Sixel => {
                 for position in area.positions() {
                     if let Some(cell) = buffer.cell_mut(position) {
@@ -139,9 +161,6 @@ impl Graphics {
 }
 
 impl Raster {
-    /// Kitty never ends a remote picture of one chunk, so none is smaller than a square of this side.
-    pub const SMALLEST: usize = 32;
-
     /// A pixel; `None` outside.
     pub fn at(&self, x: usize, y: usize) -> Option<[u8; 3]> {
         if x >= self.width || y >= self.height {
@@ -149,13 +168,6 @@ impl Raster {
         }
         let start = 3 * (y * self.width + x);
         self.rgb.get(start..start + 3)?.try_into().ok()
-    }
-
-    /// Tells pictures apart.
-    pub fn hash(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (self.width, self.height, &self.rgb).hash(&mut hasher);
-        hasher.finish()
     }
 }
 

@@ -1,28 +1,20 @@
-//! The picture beside the cells: printed when it has changed, and erased. Only here is viuer spoken to.
+//! The picture beside the cells: sent when it has changed, and erased. Only here and in the probe is viuer spoken to.
 
 use std::io::{Write, stdout};
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use image::{DynamicImage, RgbImage, RgbaImage};
+use image::{DynamicImage, RgbImage};
 use ratatui::backend::Backend;
 use ratatui::crossterm::cursor::MoveTo;
-use ratatui::crossterm::event::KeyEvent;
 use ratatui::crossterm::queue;
 use ratatui::crossterm::style::ResetColor;
 use ratatui::layout::Rect;
-use viuer::ViuError;
 
-use super::graphics::WIDEST;
+use super::graphics::{Prepared, WIDEST};
+use super::kitty::{self, Way};
 use super::probe::SIXEL_CELL;
-use super::{Graphics, Protocol, Raster, placeholders};
+use super::{Graphics, Protocol, Raster};
 use crate::error::{Error, Result};
-use crate::tui::keymap;
 use crate::tui::terminal::{Screen, fault};
-
-/// Kitty's order to forget every picture.
-const KITTY_DELETE: &[u8] = b"\x1b_Ga=d,d=A,q=2\x1b\\";
-
-static KITTY_SHOWN: AtomicBool = AtomicBool::new(false);
 
 /// The picture that is on the screen now, if it is none of cells.
 #[derive(Default)]
@@ -48,12 +40,12 @@ impl Pictures {
     /// Whether, and where, an old picture must go before a frame with `wanted` is sent. Erases it.
     pub fn before(
         &mut self,
-        wanted: Option<(&Raster, Rect)>,
+        wanted: Option<(&Prepared, Rect)>,
         graphics: Graphics,
         screen: &mut Screen,
     ) -> Result<Change> {
         let wanted = wanted.filter(|_| graphics.sends());
-        let wanted = wanted.map(|(raster, area)| (raster.hash(), area));
+        let wanted = wanted.map(|(prepared, area)| (prepared.hash, area));
         let change = change(self.shown, wanted);
         if let Some(area) = change.erase {
             self.erase(area, graphics, screen)?;
@@ -70,8 +62,7 @@ impl Pictures {
         self.shown = None;
         let mut out = stdout();
         match graphics.protocol {
-            Protocol::Kitty => out.write_all(KITTY_DELETE).map_err(fault)?,
-            Protocol::Placeholders => placeholders::delete(&mut out).map_err(fault)?,
+            Protocol::Kitty | Protocol::Placeholders => kitty::delete(&mut out).map_err(fault)?,
             // Its pictures stay until the cells around them are drawn anew.
             Protocol::Sixel if std::env::var_os("TMUX").is_some() => screen.clear().map_err(fault)?,
             _ => blank(area)?,
@@ -87,15 +78,18 @@ impl Pictures {
         }
     }
 
-    /// Prints a picture and gives the keys that were pressed meanwhile.
-    pub fn print(&mut self, raster: &Raster, area: Rect, graphics: Graphics) -> Result<Vec<KeyEvent>> {
-        if graphics.protocol == Protocol::Placeholders {
-            return placeholders::send(raster, area, &mut stdout()).map(|()| Vec::new()).map_err(fault);
-        }
+    /// Sends a picture.
+    pub fn print(&mut self, prepared: &Prepared, area: Rect, graphics: Graphics) -> Result<()> {
+        let send = |way| kitty::send(&prepared.raster, &prepared.packed, area, way, &mut stdout()).map_err(fault);
         let (mut columns, mut rows) = (u32::from(area.width), u32::from(area.height));
-        if graphics.protocol == Protocol::Sixel {
-            columns = (columns * u32::from(graphics.cell.0) / SIXEL_CELL.0).min(WIDEST / SIXEL_CELL.0);
-            rows = rows * u32::from(graphics.cell.1) / SIXEL_CELL.1;
+        match graphics.protocol {
+            Protocol::Kitty => return send(Way::Direct),
+            Protocol::Placeholders => return send(Way::Tmux),
+            Protocol::Sixel => {
+                columns = (columns * u32::from(graphics.cell.0) / SIXEL_CELL.0).min(WIDEST / SIXEL_CELL.0);
+                rows = rows * u32::from(graphics.cell.1) / SIXEL_CELL.1;
+            }
+            Protocol::Iterm | Protocol::Blocks | Protocol::Off => {}
         }
         let config = viuer::Config {
             x: area.x,
@@ -103,33 +97,23 @@ impl Pictures {
             width: Some(columns),
             height: Some(rows),
             restore_cursor: true,
-            use_kitty: graphics.protocol == Protocol::Kitty,
+            use_kitty: false,
             use_iterm: graphics.protocol == Protocol::Iterm,
             use_sixel: graphics.protocol == Protocol::Sixel,
             ..viuer::Config::default()
         };
-        KITTY_SHOWN.fetch_or(graphics.protocol == Protocol::Kitty, Ordering::SeqCst);
-        match viuer::print(&raster.to_image()?, &config) {
-            Ok(_) => Ok(Vec::new()),
-            // The picture is there; keys came before the terminal's answer.
-            Err(ViuError::KittyResponse(keys)) => Ok(keys.iter().filter_map(pressed).collect()),
-            Err(e) => Err(Error::new(format!("{e}")).at("showing a picture").mend("use --graphics blocks")),
+        match viuer::print(&prepared.raster.to_image()?, &config) {
+            Ok(_) => Ok(()),
+            Err(e) => Err(Error::new(e.to_string()).at("showing a picture").mend("use --graphics blocks")),
         }
     }
 }
 
 impl Raster {
     fn to_image(&self) -> Result<DynamicImage> {
-        let (width, height) = (self.width as u32, self.height as u32);
-        let image =
-            RgbImage::from_raw(width, height, self.rgb.clone()).ok_or_else(|| Error::new("an empty picture"))?;
-        let image = DynamicImage::from(image);
-        if self.width * self.height >= Raster::SMALLEST.pow(2) {
-            return Ok(image);
-        }
-        let mut padded = RgbaImage::new(width.max(Raster::SMALLEST as u32), height.max(Raster::SMALLEST as u32));
-        image::imageops::overlay(&mut padded, &image.to_rgba8(), 0, 0);
-        Ok(padded.into())
+        RgbImage::from_raw(self.width as u32, self.height as u32, self.rgb.clone())
+            .map(DynamicImage::from)
+            .ok_or_else(|| Error::new("an empty picture"))
     }
 }
 
@@ -143,35 +127,9 @@ fn blank(area: Rect) -> Result<()> {
     Ok(())
 }
 
-/// The key event of a key that viuer read instead of us.
-fn pressed(key: &console::Key) -> Option<KeyEvent> {
-    use console::Key;
-    let name = match key {
-        Key::Char(c) => return keymap::keys(&c.to_string())?.pop(),
-        Key::ArrowLeft => "Left",
-        Key::ArrowRight => "Right",
-        Key::ArrowUp => "Up",
-        Key::ArrowDown => "Down",
-        Key::Enter => "Enter",
-        Key::Escape => "Esc",
-        Key::Tab => "Tab",
-        Key::BackTab => "S-Tab",
-        Key::Backspace => "Backspace",
-        Key::Home => "Home",
-        Key::End => "End",
-        Key::PageUp => "PageUp",
-        Key::PageDown => "PageDown",
-        _ => return None,
-    };
-    keymap::parse(name)
-}
-
-/// Takes every picture off the screen, in the way that needs no knowledge of what is there.
+/// Takes every picture off the screen that would outlive the alternate screen, knowing nothing of what is there.
 pub fn forget_all(out: &mut impl Write) {
-    if KITTY_SHOWN.swap(false, Ordering::SeqCst) {
-        let _ = out.write_all(KITTY_DELETE);
-    }
-    placeholders::forget(out);
+    let _ = kitty::delete(out);
 }
 
 #[cfg(test)]

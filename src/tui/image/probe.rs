@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use ratatui::crossterm::event::KeyEvent;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use viuer::KittySupport;
 
 use super::{Choice, Graphics, Protocol, Terminal, choose};
 use crate::tui::keymap;
@@ -14,8 +13,10 @@ use crate::tui::keymap;
 /// How long a terminal may take to say what it is; over a slow line that is several round trips.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Is it Kitty's protocol? And the device attributes, which every terminal tells, so that there is an end to wait for.
-const QUESTIONS: &[u8] = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c";
+/// Is it Kitty's protocol? And the device attributes, which every terminal tells, so that there is an end to wait for: twice,
+/// since viuer asks for them too, and takes whatever is typed until an answer has come. So one lies ready when it looks. What
+/// nobody waits for is dropped by crossterm.
+const QUESTIONS: &[u8] = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c\x1b[c";
 
 /// What viuer takes a cell to be when it makes sixels, in pixels.
 pub(super) const SIXEL_CELL: (u32, u32) = (6, 12);
@@ -24,24 +25,18 @@ pub(super) const SIXEL_CELL: (u32, u32) = (6, 12);
 const WITH_PLACEHOLDERS: [&str; 2] = ["kitty", "ghostty"];
 
 /// Asks the terminal what it can, and gives the keys that were pressed meanwhile. Raw mode must be on and nothing else may
-/// read the keyboard. viuer's own questions wait for ever, so they are asked only where ours were answered.
+/// read the keyboard.
 pub fn probe(choice: Choice) -> (Graphics, Vec<KeyEvent>) {
     let of = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
     let mut terminal = Terminal { multiplexer: of("TMUX") || of("STY"), ..Terminal::default() };
     let mut keys = Vec::new();
     if !matches!(choice, Choice::Only(Protocol::Blocks | Protocol::Off)) {
-        let answer = ask(PATIENCE);
-        let told = told(&answer);
+        let told = told(&ask(PATIENCE));
         keys = keymap::typed(&told.rest);
         let wanted = |p| matches!(choice, Choice::Auto) || choice == Choice::Only(p);
-        if told.attributes.is_some() && !terminal.multiplexer {
-            // viuer asks once more whether the terminal can read its files, and remembers.
-            terminal.kitty = wanted(Protocol::Kitty) && told.kitty && viuer::get_kitty_support() != KittySupport::None;
-            terminal.iterm = wanted(Protocol::Iterm) && viuer::is_iterm_supported();
-        }
-        // viuer asks once and remembers; later its question would eat keys.
-        let sixel = told.attributes.is_some_and(|a| has_sixel(&a));
-        terminal.sixel = sixel && wanted(Protocol::Sixel) && viuer::is_sixel_supported();
+        terminal.kitty = wanted(Protocol::Kitty) && told.kitty;
+        terminal.iterm = wanted(Protocol::Iterm) && told.attributes.is_some() && viuer::is_iterm_supported();
+        terminal.sixel = wanted(Protocol::Sixel) && told.attributes.is_some_and(|a| has_sixel(&a));
         if of("TMUX") && wanted(Protocol::Kitty) && !terminal.sixel {
             (terminal.passthrough, terminal.placeholders) = tmux();
         }
@@ -50,7 +45,10 @@ pub fn probe(choice: Choice) -> (Graphics, Vec<KeyEvent>) {
         let (width, height) = (w.width.checked_div(w.columns)?, w.height.checked_div(w.rows)?);
         (width > 0 && height > 0).then_some((width, height))
     });
-    let protocol = choose(choice, terminal);
+    let mut protocol = choose(choice, terminal);
+    if protocol == Protocol::Sixel && !viuer::is_sixel_supported() {
+        protocol = Protocol::Blocks;
+    }
     let unknown = match protocol {
         Protocol::Sixel => (SIXEL_CELL.0 as u16, SIXEL_CELL.1 as u16),
         _ => Graphics::default().cell,
@@ -73,7 +71,7 @@ fn tmux() -> (bool, bool) {
     (["1", "on", "all"].contains(&passthrough), WITH_PLACEHOLDERS.iter().any(|name| outer.contains(name)))
 }
 
-/// Sends the questions and gives all that is read until the device attributes have come or `patience` is over.
+/// Sends the questions and gives all that is read until the first device attributes have come or `patience` is over.
 fn ask(patience: Duration) -> String {
     let (mut out, stdin, end) = (stdout(), std::io::stdin(), Instant::now() + patience);
     let mut answer = Vec::new();

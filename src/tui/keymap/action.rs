@@ -163,8 +163,10 @@ pub enum Action {
     MarkArtefact,
     /// A note in words.
     Note,
-    /// Grad-CAM over the picture.
+    /// The map over the picture.
     Overlaid,
+    /// Another method that makes the map.
+    Method,
     /// Another label for the map.
     MapLabel,
     /// More or less of the map.
@@ -205,6 +207,8 @@ pub enum Action {
     Start,
     /// Compare with another run.
     Pin,
+    /// Choose a published table to hold this one against.
+    Published,
     /// Look at the folders again.
     Refresh,
     /// Open a picture file.

@@ -38,6 +38,7 @@ const fn main(keys: &'static [&'static str], action: Action, says: &'static str,
 }
 
 const TABLE: Scope = Scope::On(&[Screen::Table]);
+const HELD: Scope = Scope::On(&[Screen::Table, Screen::Roc, Screen::PrecisionRecall]);
 const CURVES: Scope = Scope::On(&[Screen::Roc, Screen::PrecisionRecall]);
 const PLOTS: Scope = Scope::On(&[Screen::Roc, Screen::PrecisionRecall, Screen::Threshold]);
 const CUT: Scope = Scope::On(&[Screen::Threshold]);
@@ -69,6 +70,7 @@ const KEYS: &[Binding] = &[
     main(&["f"], Action::BestF1, "best F1", CUT),
     main(&["v"], Action::Prevalence, "prevalence", CUT),
     main(&["w"], Action::Save, "save", PLOTS),
+    main(&["P"], Action::Published, "published table", HELD),
     main(&["b"], Action::Bins, "bins", BINS),
     main(&["e"], Action::Binning, "equal width or count", BINS),
     main(&["c"], Action::Calibrate, "before and after calibration", BINS),
@@ -82,7 +84,9 @@ const KEYS: &[Binding] = &[
     main(&["x"], Action::MarkLabel, "label looks wrong", TRIAGE),
     key(&["a"], Action::MarkArtefact, "artefact", TRIAGE),
     key(&["t"], Action::Note, "note", TRIAGE),
+    key(&["I"], Action::ChooseImages, "folder of the pictures", TRIAGE),
     main(&["g"], Action::Overlaid, "Grad-CAM", PICTURES),
+    key(&["M"], Action::Method, "method of the map", PICTURES),
     key(&["G"], Action::MapLabel, "label of the map", PICTURES),
     key(&["i"], Action::Opacity, "opacity of the map", PICTURES),
     key(&["m"], Action::Colours, "colour map", PICTURES),

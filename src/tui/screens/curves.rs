@@ -9,10 +9,20 @@ use ratatui::widgets::Paragraph;
 use crate::metrics::operating_point::OperatingPoint;
 use crate::tui::analysis::LabelData;
 use crate::tui::keymap::Action;
+use crate::tui::published::{self, Point};
 use crate::tui::shared::Shared;
 use crate::tui::widgets::labels::{self, Entry};
-use crate::tui::widgets::plot::{Mark, Plot};
-use crate::tui::widgets::text::{number, with_interval};
+use crate::tui::widgets::plot::{Mark, Plot, SQUARE};
+use crate::tui::widgets::text::{cut, number, with_interval};
+
+/// Columns of the list beside the plot.
+const LIST: u16 = 30;
+
+/// The signs of printed points.
+const LETTERS: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+
+/// Printed points that are named beside the plot.
+const NAMED: usize = 8;
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +67,10 @@ impl CurveScreen {
     pub fn draw(&mut self, frame: &mut Frame, area: Rect, shared: &mut Shared) {
         let Some(analysis) = &shared.analysis else { return };
         let theme = &shared.theme;
-        let [left, right] = Layout::horizontal([Constraint::Min(40), Constraint::Length(30)]).spacing(1).areas(area);
+        // Both axes are shares: a plot much wider than high would only stretch them.
+        let wide = area.width.saturating_sub(LIST + 1).min(SQUARE * area.height);
+        let [left, right] =
+            Layout::horizontal([Constraint::Length(wide), Constraint::Min(LIST)]).spacing(1).areas(area);
         let chosen = shared.label;
         let label = &analysis.labels[chosen];
         let title = match self.curve {
@@ -83,21 +96,29 @@ impl CurveScreen {
         }
         marks.extend(shared.pinned_rows().map(|pinned| Mark::Curve(self.points(pinned), theme.blue())));
         let colour = if self.all { theme.curve(chosen) } else { theme.orange() };
+        let printed = printed(shared);
+        let shown = printed.iter().zip(LETTERS).filter_map(|(p, letter)| Some((p, letter, self.place_printed(p)?)));
+        for (point, _, (px, py)) in shown.clone().filter(|_| self.curve == Curve::Roc) {
+            let across = point.specificity_ci.map(|(low, high)| ((1.0 - high, py), (1.0 - low, py)));
+            let along = point.sensitivity_ci.map(|(low, high)| ((px, low), (px, high)));
+            marks.extend(across.into_iter().chain(along).map(|(a, b)| Mark::Segment(a, b, theme.curve(3))));
+        }
         marks.push(Mark::Curve(self.points(label), colour));
         let point = label.at(shared.thresholds[chosen]);
         if let Some((px, py)) = point.as_ref().and_then(|p| self.place(p)) {
             marks.push(Mark::Sign(px, py, theme.sign("◆", "O"), colour));
         }
-        Plot { title: title.into(), x, y, marks }.draw(left, frame.buffer_mut(), theme);
+        marks.extend(shown.map(|(_, letter, (px, py))| Mark::Sign(px, py, letter, theme.curve(3))));
+        Plot::new(title, x, y, marks).draw(left, frame.buffer_mut(), theme);
 
-        let beside = beside(shared, point.as_ref());
+        let beside = beside(shared, point.as_ref(), &printed, right.width);
         let [list, below] =
             Layout::vertical([Constraint::Min(3), Constraint::Length(beside.len() as u16)]).areas(right);
-        let title =
-            if self.curve == Curve::Roc { "label                  AUROC" } else { "label                     AP" };
+        let name = if self.curve == Curve::Roc { "AUROC" } else { "AP" };
+        let title = format!("  label{name:>w$}", w = usize::from(right.width).saturating_sub(7));
         let entries: Vec<Entry> =
             (0..analysis.labels.len()).map(|i| self.entry(analysis.label(i), shared, i)).collect();
-        let zones = labels::draw(title, &entries, chosen, list, frame.buffer_mut(), theme);
+        let zones = labels::draw(&title, &entries, chosen, list, frame.buffer_mut(), theme);
         frame.render_widget(Paragraph::new(beside), below);
         shared.zones.extend(zones);
     }
@@ -138,6 +159,13 @@ impl CurveScreen {
         }
     }
 
+    fn place_printed(&self, point: &Point) -> Option<(f64, f64)> {
+        match self.curve {
+            Curve::Roc => Some((1.0 - point.specificity, point.sensitivity)),
+            Curve::PrecisionRecall => Some((point.sensitivity, point.precision?)),
+        }
+    }
+
     fn entry(&self, name: &str, shared: &Shared, i: usize) -> Entry {
         let value = shared.entry(i).and_then(|of| match self.curve {
             Curve::Roc => of.auroc.as_ref().map(|a| a.estimate.value),
@@ -148,8 +176,16 @@ impl CurveScreen {
     }
 }
 
-/// What the threshold does, and the pinned run.
-fn beside(shared: &Shared, point: Option<&OperatingPoint>) -> Vec<Line<'static>> {
+/// The points that the chosen published table prints of the chosen label.
+fn printed(shared: &Shared) -> Vec<Point> {
+    match (&shared.beside.published, &shared.analysis) {
+        (Some(p), Some(a)) => published::points(&p.table, a.label(shared.label), a.labels.len() == 1),
+        _ => Vec::new(),
+    }
+}
+
+/// What the threshold does, the pinned run, and the printed points.
+fn beside(shared: &Shared, point: Option<&OperatingPoint>, printed: &[Point], width: u16) -> Vec<Line<'static>> {
     let theme = &shared.theme;
     let mut lines = Vec::new();
     match point {
@@ -163,11 +199,25 @@ fn beside(shared: &Shared, point: Option<&OperatingPoint>) -> Vec<Line<'static>>
         }
         None => lines.push(Line::styled(shared.why_not(), theme.dim())),
     }
-    if let Some(pinned) = &shared.pinned {
+    if let Some(pinned) = &shared.beside.pinned {
         lines.push(Line::styled(format!("B: {}", pinned.overview.name), Style::new().fg(theme.blue())));
-        if let Some(d) = shared.differences.get(shared.label).copied().flatten() {
+        if let Some(d) = shared.beside.differences.get(shared.label).copied().flatten() {
             lines.push(Line::raw(format!("A-B  {}", with_interval(Some(d.difference), d.ci_low.zip(d.ci_high)))));
         }
+    }
+    if let Some(published) = &shared.beside.published {
+        let width = usize::from(width);
+        let style = Style::new().fg(theme.curve(3));
+        lines.push(Line::styled(cut(&format!("P: {}", published.table.source), width), style));
+        if printed.is_empty() {
+            lines.push(Line::styled("no operating point of this label", theme.dim()));
+        }
+        let named = printed.iter().zip(LETTERS).take(NAMED).map(|(p, letter)| {
+            let rates = format!(" {:.3} {:.3}", p.sensitivity, p.specificity);
+            let room = width.saturating_sub(rates.len() + 2);
+            Line::styled(format!("{letter} {:<room$}{rates}", cut(&p.name, room)), style)
+        });
+        lines.extend(named);
     }
     lines
 }

@@ -5,12 +5,11 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 
-use crate::predictions::Truth;
 use crate::tui::analysis::{Analysis, LabelData};
 use crate::tui::keymap::Action;
 use crate::tui::shared::Shared;
 use crate::tui::theme::Theme;
-use crate::tui::widgets::plot::{Mark, Plot};
+use crate::tui::widgets::plot::{Mark, ONE_ROW, Plot};
 use crate::tui::widgets::text::cut;
 
 /// Bars of a histogram.
@@ -37,23 +36,22 @@ pub fn draw(frame: &mut Frame, area: Rect, shared: &mut Shared) {
     {
         let bars = histogram(label, wanted, range);
         let most = bars.iter().map(|b| b.1).fold(1.0, f64::max).ceil();
-        let marks = bars.into_iter().map(|(x, y)| Mark::Segment((x, 0.0), (x, y), colour)).collect();
-        let title = format!("{}: scores of its {name} rows (log 10 of 1 + rows)", analysis.label(shared.label));
-        Plot { title, x: [range.0, range.1], y: [0.0, most], marks }.draw(area, frame.buffer_mut(), theme);
+        let marks = bars.into_iter().map(|(x, y)| Mark::Segment((x, ONE_ROW), (x, y), colour)).collect();
+        let title = format!("{}: scores of its {name} rows", analysis.label(shared.label));
+        let plot = Plot { decades: true, ..Plot::new(title, [range.0, range.1], [ONE_ROW, most], marks) };
+        plot.draw(area, frame.buffer_mut(), theme);
     }
 }
 
-/// The middle of each bar, and the logarithm of how many rows it stands for: most scores lie at one end.
+/// The middle of each bar that stands for any rows, and the logarithm of how many: most scores lie at one end.
 fn histogram(label: &LabelData, wanted: bool, (low, high): (f64, f64)) -> Vec<(f64, f64)> {
     let width = ((high - low) / BARS as f64).max(f64::MIN_POSITIVE);
     let mut bars = vec![0.0; BARS];
     for (p, _) in label.p.iter().zip(&label.y).filter(|(_, y)| **y == wanted) {
         bars[(((p - low) / width) as usize).min(BARS - 1)] += 1.0;
     }
-    bars.into_iter()
-        .enumerate()
-        .map(|(i, n)| (low + (i as f64 + 0.5) * width, f64::ln_1p(n) / std::f64::consts::LN_10))
-        .collect()
+    let bars = bars.into_iter().enumerate().filter(|(_, n)| *n > 0.0);
+    bars.map(|(i, n)| (low + (i as f64 + 0.5) * width, f64::log10(n))).collect()
 }
 
 /// A row a label: how often it has each truth, and a bar of the share of positives.
@@ -64,10 +62,8 @@ fn counts<'a>(analysis: &Analysis, chosen: usize, area: Rect, theme: &Theme) -> 
     let rows = usize::from(area.height).saturating_sub(1);
     let first = (chosen + 1).saturating_sub(rows);
     for (i, label) in analysis.labels.iter().enumerate().skip(first).take(rows) {
-        let truths = analysis.predictions.labels[label.column].truths.as_deref().unwrap_or_default();
-        let kinds = [Truth::Positive, Truth::Negative, Truth::Uncertain, Truth::Unmentioned];
-        let [p, n, u, s] = kinds.map(|kind| truths.iter().filter(|t| **t == kind).count());
-        let share = p as f64 / truths.len().max(1) as f64;
+        let [p, n, u, s] = label.truths;
+        let share = p as f64 / label.truths.iter().sum::<usize>().max(1) as f64;
         let room = f64::from(area.width.saturating_sub(70).min(40));
         let bar = theme.sign("█", "#").repeat((share * room).round() as usize);
         let sign = if i == chosen { theme.sign("▸", ">") } else { " " };

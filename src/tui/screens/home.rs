@@ -1,6 +1,6 @@
 //! Runs, models and datasets: what is where, what is missing, and the start of an evaluation.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -57,10 +57,7 @@ impl HomeScreen {
             Action::ChooseDevice => {
                 shared.ask(Prompt::new(Ask::Device, "device: auto, cpu or cuda:N", self.request.device.to_string()));
             }
-            Action::ChooseImages => {
-                let now = shared.images.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
-                shared.ask(Prompt::new(Ask::Images, "folder of the dataset's files (empty: the card's)", now));
-            }
+            Action::ChooseImages => shared.ask_for_images(),
             Action::Start => self.start(shared),
             Action::Open => return self.open(shared),
             _ => {}
@@ -83,7 +80,7 @@ impl HomeScreen {
                 wanted.open().map(drop)
             }),
             Ask::Images => {
-                shared.images = (!text.is_empty()).then(|| PathBuf::from(text));
+                shared.set_images((!text.is_empty()).then(|| PathBuf::from(text)));
                 Ok(())
             }
             _ => Ok(()),
@@ -160,7 +157,11 @@ impl HomeScreen {
         shared.zones.extend(rows.filter_map(|(y, i)| Some((Rect { y, height: 1, ..above }, (*i)?))));
         frame.render_widget(Paragraph::new(lines.split_off(first)), above);
         if let Some(item) = items.get(self.selected) {
-            let said = std::iter::once("").chain(item.more.iter().map(String::as_str)).collect::<Vec<_>>().join("\n");
+            let opened =
+                shared.overview.as_ref().is_some_and(|o| o.predictions.parent() == Some(Path::new(&item.name)));
+            let warnings = shared.warnings.iter().flatten().filter(|_| opened).map(|w| format!("check: {w}"));
+            let said = std::iter::once(String::new()).chain(item.more.iter().cloned()).chain(warnings);
+            let said = said.collect::<Vec<_>>().join("\n");
             frame.render_widget(Paragraph::new(said).wrap(Wrap { trim: false }).style(theme.dim()), more);
         }
         let or = |text: &str, none: &str| if text.is_empty() { none.to_owned() } else { text.to_owned() };

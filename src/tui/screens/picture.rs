@@ -75,6 +75,9 @@ impl PictureScreen {
         } else if explainer.is_some() && look.is_none_or(|l| l.fault.is_none()) {
             lines.push(Line::raw("looking ..."));
         }
+        let label = explainer.as_ref().and_then(|e| e.card.labels.get(self.label));
+        let map = look.zip(label).and_then(|(look, label)| look.map_line(label));
+        lines.extend(map.map(|text| Line::styled(text, theme.dim())));
         if let Some(fault) = look.and_then(|l| l.fault.as_ref()) {
             lines.push(Line::raw(fault.to_string()));
         }

@@ -13,7 +13,7 @@ use crate::tui::calibration::{Answer, Binned, Mended, Question};
 use crate::tui::jobs::News;
 use crate::tui::keymap::Action;
 use crate::tui::shared::Shared;
-use crate::tui::widgets::plot::{Mark, Plot};
+use crate::tui::widgets::plot::{Mark, ONE_ROW, Plot, SQUARE};
 use crate::tui::widgets::text::cut;
 
 /// Numbers of bins to choose from.
@@ -60,7 +60,7 @@ impl ReliabilityScreen {
             calibrated.then_some(Mended::Run).into_iter().chain([Mended::Not]).chain(crossed).collect();
         let mended = ways[self.mended % ways.len()];
         let (bins, equal_count, label) = (BINS[self.bins], self.equal_count, shared.label);
-        Some(Question { table, pinned: shared.pinned.clone(), label, bins, equal_count, mended })
+        Some(Question { table, pinned: shared.beside.pinned.clone(), label, bins, equal_count, mended })
     }
 
     /// Draws the panel.
@@ -85,9 +85,10 @@ impl ReliabilityScreen {
 fn draw(answer: &Answer, frame: &mut Frame, area: Rect, shared: &Shared) {
     let theme = &shared.theme;
     let name = answer.to.table.label(answer.to.label);
-    let [left, right] = Layout::horizontal([Constraint::Min(40), Constraint::Length(NUMBERS)]).spacing(1).areas(area);
+    let wide = area.width.saturating_sub(NUMBERS + 1).min(SQUARE * area.height);
+    let [left, right] = Layout::horizontal([Constraint::Length(wide), Constraint::Min(NUMBERS)]).spacing(1).areas(area);
     let [above, below] = Layout::vertical([Constraint::Fill(3), Constraint::Fill(1)]).areas(left);
-    let title = format!("{name}: positives by probability");
+    let title = format!("{name}: observed by predicted");
     let shown = answer.after.as_ref().unwrap_or(&answer.before);
     let mut marks = vec![Mark::Faint(vec![(0.0, 0.0), (1.0, 1.0)])];
     let path = |b: &Binned| b.bins.iter().map(|b| (b.mean, b.observed)).collect::<Vec<_>>();
@@ -100,12 +101,12 @@ fn draw(answer: &Answer, frame: &mut Frame, area: Rect, shared: &Shared) {
     }
     marks.extend(shown.bins.iter().map(|b| Mark::Segment((b.mean, b.ci_low), (b.mean, b.ci_high), theme.blue())));
     marks.extend(signs(&shown.bins, theme.sign("●", "o"), theme.orange()));
-    Plot { title, x: [0.0, 1.0], y: [0.0, 1.0], marks }.draw(above, frame.buffer_mut(), theme);
+    Plot::new(title, [0.0, 1.0], [0.0, 1.0], marks).draw(above, frame.buffer_mut(), theme);
     let counts: Vec<(f64, f64)> = shown.bins.iter().map(|b| (b.mean, (b.n as f64).log10())).collect();
     let most = counts.iter().map(|c| c.1).fold(1.0, f64::max).ceil();
-    let bars = counts.iter().map(|&(x, y)| Mark::Segment((x, 0.0), (x, y), theme.curve(5))).collect();
-    let title = "rows in each bin (log 10)".into();
-    Plot { title, x: [0.0, 1.0], y: [0.0, most], marks: bars }.draw(below, frame.buffer_mut(), theme);
+    let bars = counts.iter().map(|&(x, y)| Mark::Segment((x, ONE_ROW), (x, y), theme.curve(5))).collect();
+    let counts = Plot { decades: true, ..Plot::new("rows in each bin", [0.0, 1.0], [ONE_ROW, most], bars) };
+    counts.draw(below, frame.buffer_mut(), theme);
     frame.render_widget(Paragraph::new(beside(answer, shown, right.height, shared)), right);
 }
 
@@ -159,7 +160,7 @@ fn beside(answer: &Answer, shown: &Binned, height: u16, shared: &Shared) -> Vec<
         ));
         lines.push(Line::raw(""));
     }
-    if let Some(pinned) = &shared.pinned {
+    if let Some(pinned) = &shared.beside.pinned {
         let text = cut(&format!("{} B: {}", theme.sign("□", "B"), pinned.overview.name), usize::from(NUMBERS));
         lines.push(Line::styled(text, Style::new().fg(theme.curve(3))));
         lines.push(Line::raw(""));

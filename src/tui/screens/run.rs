@@ -11,6 +11,7 @@ use ratatui::widgets::Paragraph;
 
 use crate::error::Error;
 use crate::inference::engine::Progress;
+use crate::run::Description;
 use crate::tui::jobs::News;
 use crate::tui::keymap::Action;
 use crate::tui::live::{self, Begun, Control};
@@ -18,7 +19,7 @@ use crate::tui::shared::Shared;
 use crate::tui::theme::Theme;
 use crate::tui::training::TrainingWatch;
 use crate::tui::watch::{Live, Watch};
-use crate::tui::widgets::text::{cut, duration, interval, number, tail};
+use crate::tui::widgets::text::{cut, duration, interval, number, tail, wrapped};
 
 /// How often the journal is looked at.
 const EVERY: Duration = Duration::from_millis(700);
@@ -41,6 +42,8 @@ pub struct RunScreen {
     training: Option<TrainingWatch>,
     progress: Option<(Progress, Instant, usize)>,
     ended: Option<Result<(), Error>>,
+    /// Whether the journal is gone and the results stand in its place.
+    over: bool,
 }
 
 impl RunScreen {
@@ -59,6 +62,11 @@ impl RunScreen {
     /// Watches a training.
     pub fn watch_training(&mut self, training: TrainingWatch) {
         *self = Self { training: Some(training), ..Self::default() };
+    }
+
+    /// Forgets the training that was watched: something else is opened.
+    pub fn leave_training(&mut self) {
+        self.training = None;
     }
 
     /// Whether this process is inferring.
@@ -87,7 +95,10 @@ impl RunScreen {
     pub fn tick(&mut self, shared: &mut Shared) {
         self.training.iter_mut().for_each(TrainingWatch::tick);
         let due = self.looked.is_none_or(|t| t.elapsed() >= EVERY);
-        if due && let Some(mut watch) = self.watch.take_if(|w| !w.finished() || w.done == 0) {
+        if due
+            && !self.over
+            && let Some(mut watch) = self.watch.take()
+        {
             self.looked = Some(Instant::now());
             shared.jobs.start(move |_| {
                 let result = watch.update();
@@ -101,9 +112,15 @@ impl RunScreen {
         if let Some(fault) = fault {
             shared.say(fault.to_string());
         }
-        let finished = self.control.is_none() && watch.finished();
-        self.watch = Some(watch);
-        finished
+        self.over = watch.finished();
+        let leaves = self.over && self.control.is_none();
+        if leaves {
+            // What follows is said of the opened run.
+            self.drawn.clear();
+        } else {
+            self.watch = Some(watch);
+        }
+        leaves
     }
 
     /// Takes in how far this process's run is.
@@ -142,10 +159,15 @@ impl RunScreen {
         }
         if let Some(watch) = &self.watch {
             self.drawn = self.lines(watch, area.width, theme);
-        } else if self.drawn.is_empty() {
-            self.drawn = vec![Line::raw("nothing is running: start an evaluation on panel 9")];
         }
-        frame.render_widget(Paragraph::new(self.drawn.clone()), area);
+        let opened = opened(shared, area.width);
+        let lines = match (self.drawn.is_empty(), opened.is_empty()) {
+            (true, true) => vec![Line::raw("nothing is running: start an evaluation on panel 9")],
+            (true, false) => opened,
+            (false, true) => self.drawn.clone(),
+            (false, false) => [self.drawn.clone(), vec![Line::raw("")], opened].concat(),
+        };
+        frame.render_widget(Paragraph::new(lines), area);
     }
 
     fn lines(&self, watch: &Watch, width: u16, theme: &Theme) -> Vec<Line<'static>> {
@@ -173,7 +195,7 @@ impl RunScreen {
             (None, Some(c)) if c.stopped() => "stopping after this batch; all of it is kept".to_owned(),
             (None, Some(c)) if c.paused() => "paused".to_owned(),
             (None, Some(_)) => "running".to_owned(),
-            (None, None) if watch.finished() => "finished".to_owned(),
+            (None, None) if watch.shards.is_some() => "watched; its shards are a job's".to_owned(),
             (None, None) => "watched; another process runs it, or it was stopped".to_owned(),
         };
         let room = usize::from(width.saturating_sub(26)).min(60);
@@ -187,6 +209,9 @@ impl RunScreen {
                 Span::raw(format!(" {done} of {total}")),
             ]),
         ];
+        if let Some((status, _)) = &watch.shards {
+            lines.push(Line::raw(format!("{} shards: {}", status.shards.len(), status.counts())));
+        }
         let begun = match self.progress {
             Some((_, since, before)) => Some((since, before)),
             None => watch.since,
@@ -202,10 +227,38 @@ impl RunScreen {
             lines.push(Line::raw(text));
         }
         if let Some(memory) = self.control.as_ref().and_then(|_| memory()) {
-            lines.push(Line::styled(format!("device cpu, memory of the process {memory}"), theme.dim()));
+            let device = watch.device.as_deref().unwrap_or("cpu");
+            lines.push(Line::styled(format!("device {device}, memory of the process {memory}"), theme.dim()));
         }
         lines
     }
+}
+
+/// What made the opened run, and what is probably wrong with it.
+fn opened(shared: &Shared, width: u16) -> Vec<Line<'static>> {
+    let (theme, width) = (&shared.theme, usize::from(width));
+    let Some(overview) = &shared.overview else { return Vec::new() };
+    let mut lines = vec![Line::styled(format!("opened: {}", overview.name), theme.bold())];
+    let place = overview.description.as_ref().and(overview.predictions.parent()).unwrap_or(&overview.predictions);
+    lines.push(Line::styled(place.display().to_string(), theme.dim()));
+    if let Some(run) = &overview.description {
+        let split = run.split.as_ref().map(|s| format!(", split {s}")).unwrap_or_default();
+        let calibrated = if run.calibration.is_some() { ", calibrated" } else { "" };
+        let Description { images, device, instructions, precision, software, .. } = run;
+        let done = shared.evaluation.as_ref().map_or(*images, |e| e.n_images);
+        lines.push(Line::raw(format!("{done} of {images} images{split}{calibrated}")));
+        lines.push(Line::raw(format!("device {device} ({instructions}, {precision}), {software}")));
+        if done < *images {
+            lines.push(Line::raw(format!("{} could not be read: failures.csv says why", images - done)));
+        }
+    }
+    if shared.warnings.as_ref().is_some_and(Vec::is_empty) {
+        let text = "outputs checked: neither constant, swapped, upside down nor squashed twice";
+        lines.push(Line::styled(text, theme.dim()));
+    }
+    let warned = shared.warnings.iter().flatten().flat_map(|w| wrapped(&format!("check: {w}"), width));
+    lines.extend(warned.map(|text| Line::styled(text, Style::new().fg(theme.orange()))));
+    lines
 }
 
 fn label(live: &Live, width: u16, theme: &Theme) -> Line<'static> {

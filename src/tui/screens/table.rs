@@ -2,17 +2,17 @@
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
 use ratatui::text::Line;
 use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
 
-use crate::metrics::compare::Comparison;
-use crate::metrics::evaluation::{Evaluation, LabelEvaluation};
-use crate::metrics::operating_point::Confusion;
-use crate::tui::analysis::LabelData;
+use crate::metrics::evaluation::Evaluation;
 use crate::tui::keymap::Action;
+use crate::tui::screens::columns::{Column, columns};
+use crate::tui::screens::published;
 use crate::tui::screens::subgroups::Subgroups;
 use crate::tui::shared::Shared;
-use crate::tui::widgets::text::{cut, interval, number, with_interval};
+use crate::tui::widgets::text::{interval, number, with_interval, wrapped};
 
 /// The panel's state.
 #[derive(Default)]
@@ -24,88 +24,13 @@ pub struct TableScreen {
     pub subgroups: Subgroups,
 }
 
-/// A column: its name, its width, what stands in it, and what it is sorted by (text columns by nothing).
-struct Column {
-    name: &'static str,
-    width: u16,
-    cell: fn(&Place) -> String,
-    key: fn(&Place) -> Option<f64>,
-}
-
-/// A label with its threshold and the pinned run.
-struct Place<'a> {
-    entry: &'a LabelEvaluation,
-    rows: Option<&'a LabelData>,
-    threshold: f64,
-    difference: Option<Comparison>,
-}
-
-const COLUMNS: [Column; 10] = [
-    Column { name: "label", width: 20, cell: |p| cut(&p.entry.label, 20), key: |_| None },
-    Column { name: "n", width: 6, cell: |p| p.entry.n.to_string(), key: |p| Some(p.entry.n as f64) },
-    Column { name: "pos", width: 5, cell: |p| p.entry.n_pos.to_string(), key: |p| Some(p.entry.n_pos as f64) },
-    Column { name: "AUROC", width: 6, cell: |p| number(p.auroc()), key: |p| p.auroc() },
-    Column {
-        name: "95% CI",
-        width: 11,
-        cell: |p| interval(p.entry.auroc.as_ref().map(|a| &a.estimate)),
-        key: |p| p.auroc(),
-    },
-    Column { name: "AP", width: 6, cell: |p| number(p.average_precision()), key: |p| p.average_precision() },
-    Column { name: "Brier", width: 6, cell: |p| number(p.entry.brier), key: |p| p.entry.brier },
-    Column { name: "ECE", width: 6, cell: |p| number(p.ece()), key: |p| p.ece() },
-    Column { name: "sens", width: 6, cell: |p| number(p.rates().0), key: |p| p.rates().0 },
-    Column { name: "spec", width: 6, cell: |p| number(p.rates().1), key: |p| p.rates().1 },
-];
-
-/// Instead of calibration, when another run is pinned.
-const COMPARED: [Column; 2] = [
-    Column { name: "less B", width: 7, cell: |p| signed(p.gap()), key: |p| p.gap() },
-    Column { name: "p", width: 6, cell: |p| number(p.p_value()), key: |p| p.p_value() },
-];
-
-fn signed(value: Option<f64>) -> String {
-    value.map_or("-".into(), |v| format!("{v:+.3}"))
-}
-
-impl Place<'_> {
-    fn auroc(&self) -> Option<f64> {
-        self.entry.auroc.as_ref().map(|a| a.estimate.value)
-    }
-
-    fn average_precision(&self) -> Option<f64> {
-        self.entry.average_precision.map(|v| v.value)
-    }
-
-    fn ece(&self) -> Option<f64> {
-        self.entry.ece.map(|e| e.value)
-    }
-
-    /// Sensitivity and specificity at the threshold: looked up, or stored, where the rows are not read yet.
-    fn rates(&self) -> (Option<f64>, Option<f64>) {
-        let measures = match self.rows {
-            Some(rows) => rows.cut().map(|ranked| Confusion::at(ranked, self.threshold).measures()),
-            None => self.entry.operating_points.iter().find(|p| p.threshold == self.threshold).map(|p| p.measures),
-        };
-        (measures.and_then(|m| m.sensitivity), measures.and_then(|m| m.specificity))
-    }
-
-    fn gap(&self) -> Option<f64> {
-        self.difference.map(|d| d.difference)
-    }
-
-    fn p_value(&self) -> Option<f64> {
-        self.difference.and_then(|d| d.p_value)
-    }
-}
-
 impl TableScreen {
     /// Carries an action out.
     pub fn act(&mut self, action: Action, shared: &mut Shared) {
         if action == Action::Subgroups {
             return self.subgroups.turn(shared);
         }
-        let columns = columns(shared.pinned.is_some()).len();
+        let columns = columns(shared).len();
         let Some(evaluation) = &shared.evaluation else { return };
         let order = self.order(evaluation, shared);
         let at = order.iter().position(|&i| i == shared.label).unwrap_or(0);
@@ -128,14 +53,18 @@ impl TableScreen {
     /// Draws the panel.
     pub fn draw(&mut self, frame: &mut Frame, area: Rect, shared: &mut Shared) {
         let details = match &shared.evaluation {
-            Some(evaluation) => details(evaluation, shared),
+            Some(evaluation) => details(evaluation, area, shared),
             None => vec![Line::raw("evaluating ...")],
         };
+        let grouped = self.subgroups.on() && shared.analysis.is_some();
+        // The details follow the last label, or stand at the foot.
+        let needed = if grouped { usize::MAX } else { shared.thresholds.len() + 1 };
+        let room = usize::from(area.height).saturating_sub(details.len() + 1).max(4);
         let [above, below] =
-            Layout::vertical([Constraint::Min(4), Constraint::Length(details.len() as u16 + 1)]).areas(area);
+            Layout::vertical([Constraint::Length(needed.min(room) as u16), Constraint::Min(0)]).areas(area);
         let lines = std::iter::once(Line::raw("")).chain(details).collect::<Vec<_>>();
         frame.render_widget(Paragraph::new(lines), below);
-        if self.subgroups.on() && shared.analysis.is_some() {
+        if grouped {
             self.subgroups.draw(frame, above, shared);
         } else {
             self.draw_labels(frame, above, shared);
@@ -146,7 +75,7 @@ impl TableScreen {
         let Some(evaluation) = &shared.evaluation else { return };
         let theme = &shared.theme;
         let mut room = above.width;
-        let shown: Vec<&Column> = columns(shared.pinned.is_some())
+        let shown: Vec<&Column> = columns(shared)
             .into_iter()
             .take_while(|c| {
                 let fits = room >= c.width;
@@ -163,14 +92,11 @@ impl TableScreen {
                 (true, true) => theme.sign("▴", "^"),
             };
             let name = format!("{}{sign}", c.name);
-            Cell::from(if i == 0 { name } else { format!("{name:>w$}", w = usize::from(c.width)) })
+            Cell::from(c.aligned(&name))
         });
         let rows = order.iter().map(|&i| {
             let place = shared.place(&evaluation.labels[i], i);
-            let cells = shown.iter().enumerate().map(|(k, c)| {
-                let cell = (c.cell)(&place);
-                if k == 0 { cell } else { format!("{cell:>w$}", w = usize::from(c.width)) }
-            });
+            let cells = shown.iter().map(|c| c.aligned(&(c.cell)(&place)));
             Row::new(cells.map(Cell::from).collect::<Vec<_>>())
         });
         self.selected.select(order.iter().position(|&i| i == shared.label));
@@ -188,7 +114,7 @@ impl TableScreen {
     fn order(&self, evaluation: &Evaluation, shared: &Shared) -> Vec<usize> {
         let mut order: Vec<usize> = (0..evaluation.labels.len()).collect();
         if self.sort > 0 {
-            let column = columns(shared.pinned.is_some())[self.sort];
+            let column = columns(shared)[self.sort];
             let keys: Vec<Option<f64>> =
                 order.iter().map(|&i| (column.key)(&shared.place(&evaluation.labels[i], i))).collect();
             // The highest first; what has no value last, whichever way round.
@@ -204,47 +130,35 @@ impl TableScreen {
     }
 }
 
-impl Shared {
-    fn place<'a>(&'a self, entry: &'a LabelEvaluation, i: usize) -> Place<'a> {
-        let rows = self.analysis.as_ref().and_then(|a| a.labels.get(i));
-        let difference = self.differences.get(i).copied().flatten();
-        Place { entry, rows, threshold: self.thresholds[i], difference }
-    }
-}
-
-fn columns(compared: bool) -> Vec<&'static Column> {
-    match compared {
-        false => COLUMNS.iter().collect(),
-        true => COLUMNS[..5].iter().chain(&COMPARED).chain(&COLUMNS[5..]).collect(),
-    }
-}
-
-/// The macro average, then the selected label's operating points and remarks.
-fn details(evaluation: &Evaluation, shared: &Shared) -> Vec<Line<'static>> {
+/// The macro average and what is probably wrong, then the selected label's operating points and remarks, or how it compares
+/// with the published table.
+fn details(evaluation: &Evaluation, area: Rect, shared: &Shared) -> Vec<Line<'static>> {
     let theme = &shared.theme;
     let entry = &evaluation.labels[shared.label];
     let mean = &evaluation.macro_average;
     let auroc = mean.auroc.as_ref();
-    let mut lines = vec![
-        Line::styled(
-            format!(
-                "macro of {} labels: AUROC {} [{}], AP {}",
-                mean.labels,
-                number(auroc.map(|a| a.estimate.value)),
-                interval(auroc.map(|a| &a.estimate)),
-                number(mean.average_precision.map(|v| v.value)),
-            ),
-            theme.bold(),
+    let mut lines = vec![Line::styled(
+        format!(
+            "macro of {} labels: AUROC {} [{}], AP {}",
+            mean.labels,
+            number(auroc.map(|a| a.estimate.value)),
+            interval(auroc.map(|a| &a.estimate)),
+            number(mean.average_precision.map(|v| v.value)),
         ),
-        Line::raw(""),
-        Line::styled(
-            format!(
-                "{:<20} {:>9}  {:<20}  {:<20} {:>5}",
-                entry.label, "threshold", "sensitivity", "specificity", "PPV"
-            ),
-            theme.bold(),
-        ),
-    ];
+        theme.bold(),
+    )];
+    let warned =
+        shared.warnings.iter().flatten().flat_map(|w| wrapped(&format!("check: {w}"), usize::from(area.width)));
+    lines.extend(warned.map(|text| Line::styled(text, Style::new().fg(theme.orange()))));
+    lines.push(Line::raw(""));
+    if let Some(published) = &shared.beside.published {
+        lines.extend(published::lines(published, &entry.label, (area.width, area.height), theme));
+        return lines;
+    }
+    lines.push(Line::styled(
+        format!("{:<20} {:>9}  {:<20}  {:<20} {:>5}", entry.label, "threshold", "sensitivity", "specificity", "PPV"),
+        theme.bold(),
+    ));
     for point in &entry.operating_points {
         let rule = match point.target {
             Some(target) => format!("{} {target}", point.rule),

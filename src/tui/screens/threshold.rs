@@ -103,7 +103,7 @@ impl ThresholdScreen {
         let signs = here.iter().enumerate().filter_map(|(i, v)| Some((i, (*v)?)));
         marks.extend(signs.map(|(i, v)| Mark::Sign(threshold, v, LETTERS[i], theme.curve(i))));
         let title = format!("{}: rates against the threshold", label.name);
-        let inner = Plot { title, x, y: [0.0, 1.0], marks }.draw(above, frame.buffer_mut(), theme);
+        let inner = Plot::new(title, x, [0.0, 1.0], marks).draw(above, frame.buffer_mut(), theme);
         self.drawn = Some((inner, x));
 
         let benefit = Benefit::new(ranked, prevalence, x);
@@ -113,7 +113,7 @@ impl ThresholdScreen {
         if let Some(point) = label.at(threshold) {
             let source = shared.sources[shared.label].as_str();
             let mut lines = self.beside(&point, ranked, prevalence, source, theme);
-            if let (Some(other), Some(pinned)) = (other, &shared.pinned) {
+            if let (Some(other), Some(pinned)) = (other, &shared.beside.pinned) {
                 let m = Confusion::at(other, threshold).measures();
                 lines.push(Line::raw(""));
                 lines.push(Line::styled(cut(&format!("B (faint): {}", pinned.overview.name), 31), theme.dim()));
@@ -250,8 +250,7 @@ impl Benefit {
         let mut marks = vec![cursor(y), Mark::Faint(vec![(x[0], 0.0), (x[1], 0.0)])];
         marks.extend(pinned.map(Mark::Faint));
         marks.extend([Mark::Curve(&self.all, theme.blue()), Mark::Curve(&self.model, theme.orange())]);
-        let title = "net benefit: model, all (falling), none (0)".into();
-        Plot { title, x, y, marks }.draw(area, frame.buffer_mut(), theme);
+        Plot::new("net benefit: model, all (falling), none (0)", x, y, marks).draw(area, frame.buffer_mut(), theme);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Boxes over a panel: the help, the command palette, a line to type.
+//! Boxes over a panel, and the line to type in one.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -6,7 +6,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Clear, Paragraph, Widget};
 
 use crate::tui::theme::Theme;
-use crate::tui::widgets::text::tail;
+use crate::tui::widgets::text::{tail, wrapped};
 
 /// Columns of a prompt's box.
 const WIDTH: u16 = 64;
@@ -71,21 +71,10 @@ impl Prompt {
         // The end of what is typed must be seen.
         let text = tail(&self.text, usize::from(WIDTH) - 3);
         let mut lines = vec![Line::raw(format!("{text}{}", theme.sign("▏", "_")))];
-        lines.extend(wrapped(&self.hint).map(|l| Line::styled(l, theme.dim())));
+        let hint = wrapped(&self.hint, usize::from(WIDTH) - 3);
+        lines.extend(hint.into_iter().map(|l| Line::styled(l, theme.dim())));
         draw(&self.question, lines, WIDTH, area, buffer, theme);
     }
-}
-
-/// A text in lines that fit a prompt, broken between words.
-fn wrapped(text: &str) -> impl Iterator<Item = String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut().filter(|l| l.chars().count() + word.chars().count() < usize::from(WIDTH) - 3) {
-            Some(line) => *line = format!("{line} {word}"),
-            None => lines.push(word.to_owned()),
-        }
-    }
-    lines.into_iter()
 }
 
 /// Draws `lines` in a box of at most `width` columns in the middle of `area`.

@@ -42,6 +42,23 @@ pub fn tail(text: &str, width: usize) -> String {
     format!("~{kept}")
 }
 
+/// A text in lines of at most `width` characters, broken between words; only a longer word goes beyond.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut().filter(|l| l.chars().count() + word.chars().count() < width) {
+            Some(line) => *line = format!("{line} {word}"),
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// A number with its sign, three decimals, or a dash.
+pub fn signed(value: Option<f64>) -> String {
+    value.map_or("-".into(), |v| format!("{v:+.3}"))
+}
+
 /// A time in seconds, as people say it.
 pub fn duration(seconds: f64) -> String {
     match seconds.round() as u64 {
@@ -60,6 +77,8 @@ mod tests {
         assert_eq!(cut("Atelectasis", 6), "Atele.");
         assert_eq!(tail("a/long/path.png", 9), "~path.png");
         assert_eq!((cut("a", 6), tail("a", 6)), ("a".into(), "a".into()));
+        assert_eq!(wrapped("one two  three", 7), ["one two", "three"]);
+        assert_eq!((signed(Some(0.5)), signed(None)), ("+0.500".into(), "-".into()));
         assert_eq!(duration(3725.0), "1:02 h");
     }
 }

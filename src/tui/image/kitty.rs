@@ -1,16 +1,19 @@
-//! Kitty's pictures inside tmux: the picture is handed through to the terminal around tmux, and cells that name it say
-//! where it is shown, so that tmux can move and clip them like text.
+//! Kitty's pictures. They are packed, so that a slow line carries less, named, so that they can be taken away, and sent
+//! without a question, whose answer would come among the keys. Inside tmux the picture is handed through to the terminal
+//! around it, and cells that name it say where it is shown, so that tmux can move and clip them like text.
 //!
-//! <https://sw.kovidgoyal.net/kitty/graphics-protocol/#unicode-placeholders>
+//! <https://sw.kovidgoyal.net/kitty/graphics-protocol/>
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use ratatui::buffer::Buffer;
+use ratatui::crossterm::cursor::MoveTo;
+use ratatui::crossterm::queue;
 use ratatui::layout::Rect;
 use ratatui::style::Color;
 
@@ -69,7 +72,18 @@ const NUMBERS: [(u32, u32); 43] = [
     (0x829, 5),
 ];
 
-static SHOWN: AtomicBool = AtomicBool::new(false);
+/// How a picture goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Way {
+    /// To the terminal, which draws it at the cursor.
+    Direct = 1,
+    /// Through tmux, for cells that [`place`] lays.
+    Tmux = 2,
+}
+
+/// The way of the picture that is shown; 0: none.
+static SHOWN: AtomicU8 = AtomicU8::new(0);
 
 /// The picture's number, which the cells name by a colour of the 256: those pass every tmux unchanged. Two programs in two
 /// panes should not have the same one.
@@ -104,46 +118,51 @@ pub fn place(area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// Hands the picture through.
-pub fn send(raster: &Raster, area: Rect, out: &mut impl Write) -> io::Result<()> {
+/// The payload of a picture.
+pub fn pack(raster: &Raster) -> io::Result<String> {
     let mut packed = ZlibEncoder::new(Vec::new(), Compression::fast());
     packed.write_all(&raster.rgb)?;
-    let payload = STANDARD.encode(packed.finish()?);
-    let mut head = format!(
-        "a=T,U=1,i={},f=24,o=z,s={},v={},c={},r={},q=2,",
-        id(),
-        raster.width,
-        raster.height,
-        area.width,
-        area.height
-    );
-    SHOWN.store(true, Ordering::SeqCst);
-    let mut rest = payload.as_str();
+    Ok(STANDARD.encode(packed.finish()?))
+}
+
+/// Sends the packed picture, which is shown in `area`.
+pub fn send(raster: &Raster, packed: &str, area: Rect, way: Way, out: &mut impl Write) -> io::Result<()> {
+    let place = match way {
+        Way::Direct => {
+            queue!(out, MoveTo(area.x, area.y))?;
+            "C=1"
+        }
+        Way::Tmux => "U=1",
+    };
+    let (id, s, v) = (id(), raster.width, raster.height);
+    let mut head = format!("a=T,{place},i={id},f=24,o=z,s={s},v={v},c={},r={},q=2,", area.width, area.height);
+    SHOWN.store(way as u8, Ordering::SeqCst);
+    let mut rest = packed;
     while !rest.is_empty() {
         let (chunk, left) = rest.split_at(rest.len().min(CHUNK));
-        through(out, &format!("{head}m={};{chunk}", u8::from(!left.is_empty())))?;
+        order(out, way, &format!("{head}m={};{chunk}", u8::from(!left.is_empty())))?;
         head.clear();
         rest = left;
     }
     out.flush()
 }
 
-/// Takes the picture away; its cells are the diff's.
+/// Takes the picture away, if there is one; the cells in tmux are the diff's.
 pub fn delete(out: &mut impl Write) -> io::Result<()> {
-    SHOWN.store(false, Ordering::SeqCst);
-    through(out, &format!("a=d,d=I,i={},q=2", id()))
+    let way = match SHOWN.swap(0, Ordering::SeqCst) {
+        0 => return Ok(()),
+        shown if shown == Way::Direct as u8 => Way::Direct,
+        _ => Way::Tmux,
+    };
+    order(out, way, &format!("a=d,d=I,i={},q=2", id()))
 }
 
-/// The same where nothing may be known any more.
-pub fn forget(out: &mut impl Write) {
-    if SHOWN.load(Ordering::SeqCst) {
-        let _ = delete(out);
+/// One graphics order; in tmux in an envelope that it opens and passes on.
+fn order(out: &mut impl Write, way: Way, order: &str) -> io::Result<()> {
+    match way {
+        Way::Direct => write!(out, "\x1b_G{order}\x1b\\"),
+        Way::Tmux => write!(out, "\x1bPtmux;\x1b\x1b_G{order}\x1b\x1b\\\x1b\\"),
     }
-}
-
-/// One graphics order in an envelope that tmux opens and passes on.
-fn through(out: &mut impl Write, order: &str) -> io::Result<()> {
-    write!(out, "\x1bPtmux;\x1b\x1b_G{order}\x1b\x1b\\\x1b\\")
 }
 
 #[cfg(test)]
@@ -165,9 +184,14 @@ mod tests {
             (noise >> 24) as u8
         });
         let raster = Raster { width: 64, height: 64, rgb: rgb.collect() };
-        let mut sent = Vec::new();
-        send(&raster, Rect::new(3, 4, 8, 4), &mut sent).unwrap();
-        let sent = String::from_utf8(sent).unwrap();
+        let sent = |way| {
+            let mut sent = Vec::new();
+            send(&raster, &pack(&raster).unwrap(), Rect::new(3, 4, 8, 4), way, &mut sent).unwrap();
+            String::from_utf8(sent).unwrap()
+        };
+        let head = format!("\x1b[5;4H\x1b_Ga=T,C=1,i={},f=24,o=z,s=64,v=64,c=8,r=4,q=2,m=1;", id());
+        assert!(sent(Way::Direct).starts_with(&head));
+        let sent = sent(Way::Tmux);
         let orders: Vec<&str> = sent.split("\x1bPtmux;\x1b\x1b_G").skip(1).collect();
         assert_eq!(orders.len(), 5, "12 KiB of noise in base64");
         assert!(orders[0].starts_with(&format!("a=T,U=1,i={},f=24,o=z,s=64,v=64,c=8,r=4,q=2,m=1;", id())));
