@@ -34,6 +34,8 @@ pub struct RunScreen {
     drawn: Vec<Line<'static>>,
     folder: Option<PathBuf>,
     looked: Option<Instant>,
+    /// Whether the run that is watched was seen to be finished.
+    over: bool,
     /// Of a run that this process does.
     control: Option<Control>,
     progress: Option<(Progress, Instant, usize)>,
@@ -78,7 +80,10 @@ impl RunScreen {
     /// Looks at the journal when it is time to.
     pub fn tick(&mut self, shared: &mut Shared) {
         let due = self.looked.is_none_or(|t| t.elapsed() >= EVERY);
-        if due && let Some(mut watch) = self.watch.take_if(|w| !w.finished() || w.done == 0) {
+        if due
+            && !self.over
+            && let Some(mut watch) = self.watch.take()
+        {
             self.looked = Some(Instant::now());
             shared.jobs.start(move |_| {
                 let result = watch.update();
@@ -92,9 +97,9 @@ impl RunScreen {
         if let Some(fault) = fault {
             shared.say(fault.to_string());
         }
-        let finished = self.control.is_none() && watch.finished();
+        self.over = watch.finished();
         self.watch = Some(watch);
-        finished
+        self.over && self.control.is_none()
     }
 
     /// Takes in how far this process's run is.
