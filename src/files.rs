@@ -14,23 +14,48 @@ const UNFINISHED: &str = ".roentgen-";
 /// Writes `path` so that a reader, and a machine that stops midway, sees the old file or the new one and nothing
 /// between: into a temporary file beside it, flushed to the disk, then renamed.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_with(path, |file| file.write_all(bytes))
+    put(path, |file| file.write_all(bytes).map_err(|e| Error::io(path, e)))
 }
 
-/// As [`write`], of what `fill` puts into the temporary file.
-pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
-    let folder = folder_of(path);
-    let put = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(UNFINISHED).permissions(permissions()).tempfile_in(folder)?;
-        let mut buffered = BufWriter::new(&mut file);
-        fill(&mut buffered)?;
-        buffered.flush()?;
-        drop(buffered);
+/// As [`write()`], what `fill` writes, none of which is kept in memory; gives its SHA-256 in lower-case hex.
+pub fn write_hashed(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<String> {
+    let mut hash = Sha256::new();
+    put(path, |file| fill(&mut Hashed { file, hash: &mut hash }))?;
+    Ok(hex(&hash.finalize()))
+}
+
+fn put(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let (folder, fault) = (folder_of(path), |e| Error::io(path, e));
+    let builder = || tempfile::Builder::new().prefix(UNFINISHED).permissions(permissions()).tempfile_in(folder);
+    let mut file = builder().map_err(fault)?;
+    let mut buffered = BufWriter::new(file.as_file_mut());
+    fill(&mut buffered)?;
+    buffered.flush().map_err(fault)?;
+    drop(buffered);
+    let keep = || -> std::io::Result<()> {
         file.as_file().sync_all()?;
         file.persist(path).map_err(|e| e.error)?;
         File::open(folder)?.sync_all()
     };
-    put().map_err(|e| Error::io(path, e))
+    keep().map_err(fault)
+}
+
+/// Hashes what goes through it.
+struct Hashed<'a> {
+    file: &'a mut dyn Write,
+    hash: &'a mut Sha256,
+}
+
+impl Write for Hashed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Makes the folder `path`, which must not be there, so that it appears with all its files or not at all: `fill` writes
@@ -146,7 +171,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.txt");
         write(&path, b"one").unwrap();
-        write(&path, b"two").unwrap();
+        let hash = write_hashed(&path, |out| out.write_all(b"two").map_err(|e| Error::io(&path, e))).unwrap();
+        assert_eq!(hash, sha256(b"two"));
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!(sha256_of(&path).unwrap(), sha256(b"two"));

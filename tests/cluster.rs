@@ -251,7 +251,7 @@ fn the_terminal_ui_attaches_to_the_whole_job() {
     assert!(seen.contains("2 shards: 1 finished, 1 running, 0 waiting, 0 failed"), "{seen}");
     assert!(seen.contains(&format!(" {} of 103", images + 4)), "{seen}");
     assert!(seen.contains("1 could not be read") && seen.contains(": torn"), "{seen}");
-    assert!(seen.lines().any(|l| l.contains("Consolidation") && l.contains("0.9")), "{seen}");
+    assert!(seen.lines().any(|l| l.contains("Cardiomegaly") && l.contains("0.9")), "{seen}");
 
     // Its end is noticed, and the joined run opened.
     std::fs::remove_dir_all(&second).unwrap();

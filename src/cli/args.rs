@@ -164,7 +164,7 @@ pub struct Merge {
 #[derive(Subcommand)]
 pub enum Cluster {
     /// Write the batch scripts of a run whose shards Slurm evaluates, and submit them
-    Submit(Submit),
+    Submit(Box<Submit>),
     /// Submit the shards that are not finished again, by the scripts as they are now
     Resubmit(Resubmit),
     /// How far the shards are, from their folders and from Slurm

@@ -119,8 +119,12 @@ impl JobFolder {
     /// Reads `job.toml`.
     pub fn read(&self) -> Result<Job> {
         let path = self.job_toml();
-        let text = std::fs::read_to_string(&path)
-            .map_err(|e| Error::io(&path, e).mend("give a folder that `roentgen cluster submit` wrote"))?;
+        if !path.exists() {
+            return Err(Error::new("it is not there")
+                .at(path.display())
+                .mend("give a folder that `roentgen cluster submit` wrote"));
+        }
+        let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
         let job: Job = toml::from_str(&text).map_err(|e| Error::new(e.message()).at(path.display()))?;
         match job.schema == SCHEMA {
             true => Ok(job),

@@ -36,14 +36,14 @@ pub struct RunScreen {
     drawn: Vec<Line<'static>>,
     folder: Option<PathBuf>,
     looked: Option<Instant>,
+    /// Whether the run that is watched was seen to be finished.
+    over: bool,
     /// Of a run that this process does.
     control: Option<Control>,
     /// A training that is watched instead of a run.
     training: Option<TrainingWatch>,
     progress: Option<(Progress, Instant, usize)>,
     ended: Option<Result<(), Error>>,
-    /// Whether the journal is gone and the results stand in its place.
-    over: bool,
 }
 
 impl RunScreen {
