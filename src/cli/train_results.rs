@@ -13,6 +13,7 @@ use crate::cli::{evaluation_table, note, progress};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::inference::engine::Pace;
+use crate::inference::journal::Others;
 use crate::inference::session::{self, Session, Start};
 use crate::metrics::calibrator::Method;
 use crate::metrics::evaluation::{self, Evaluation, Settings};
@@ -98,6 +99,7 @@ impl Finished<'_> {
             pace: Pace { batch: BATCH, decoders: self.threads, strict: true },
             resume: folder.journal().exists() || folder.run_toml().exists(),
             folder: folder.clone(),
+            others: Others::Refused,
         };
         let policy = plan.policy;
         match Session::begin(plan)? {

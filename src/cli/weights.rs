@@ -1,6 +1,7 @@
 //! `roentgen weights`: the model cards, their files, and the reference statistics of a card.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
 use candle_core::Device;
