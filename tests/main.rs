@@ -4,6 +4,7 @@ mod architecture;
 mod audit;
 mod calibrate;
 mod compare;
+mod corpus;
 mod datasets;
 mod demo;
 mod evaluate;
