@@ -8,6 +8,7 @@ use divan::Bencher;
 use roentgen::cards::model::ModelCard;
 use roentgen::models::build;
 use roentgen::ops::{Activation, Conv2d, Form, Layer, Maps, Padding, avg_pool_2, global_average, max_pool_3};
+use roentgen::weights::{load, write_safetensors};
 
 fn main() {
     divan::main();
@@ -62,6 +63,15 @@ fn pooling(bencher: Bencher, which: usize) {
     bencher.bench(|| pool(&x));
 }
 
+fn card(architecture: &str, labels: usize) -> ModelCard {
+    let labels: Vec<_> = (0..labels).map(|i| format!("l{i}")).collect();
+    let text = format!(
+        "schema = \"roentgen/model/1\"\nname = \"m\"\narchitecture = \"{architecture}\"\nlabels = {labels:?}\n\
+         output = \"sigmoid\"\nlicence = \"MIT\"\n[weights]\npath = \"m\"\n[input]\nchannels = 3\nsteps = []\n"
+    );
+    ModelCard::parse(&text, "card").expect("the card above is right")
+}
+
 #[divan::bench(args = ["densenet121", "resnet18", "mobilenet_v2"])]
 fn network(bencher: Bencher, name: &str) {
     let shapes = match name {
@@ -69,12 +79,22 @@ fn network(bencher: Bencher, name: &str) {
         "resnet18" => formula::resnet([2, 2, 2, 2], false, 1),
         _ => formula::mobilenet_v2(1),
     };
-    let card = format!(
-        "schema = \"roentgen/model/1\"\nname = \"m\"\narchitecture = \"{name}\"\nlabels = [\"l\"]\n\
-         output = \"sigmoid\"\nlicence = \"MIT\"\n[weights]\npath = \"m\"\n[input]\nchannels = 3\nsteps = []\n"
-    );
-    let card = ModelCard::parse(&card, "card").expect("the card above is right");
-    let model = build(&card, formula::weights(&shapes), &Device::Cpu).expect("the formula's weights fit");
+    let model = build(&card(name, 1), formula::weights(&shapes), &Device::Cpu).expect("the formula's weights fit");
     let x = tensor(&[1, 3, 224, 224]);
     bencher.bench(|| model.forward(&x));
+}
+
+/// DenseNet-121's weights from a safetensors file: opened, or made into a network.
+#[divan::bench(args = ["opened", "built"])]
+fn loading(bencher: Bencher, how: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("densenet121.safetensors");
+    let weights = formula::weights(&formula::densenet(32, [6, 12, 24, 16], 3, 14));
+    let mut file = std::fs::File::create(&path).expect("a file");
+    write_safetensors(&weights, &Default::default(), &mut file).expect("it is written");
+    let card = card("densenet121", 14);
+    bencher.bench(|| {
+        let weights = load(&path, None).expect("it loads");
+        (how == "built").then(|| build(&card, weights, &Device::Cpu).expect("it fits"))
+    });
 }

@@ -41,6 +41,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ratatui", &["tui"]),
     ("viuer", &["tui"]),
     ("candle_core", &["ops", "models", "train", "inference", "explain", "cli", "tui"]),
+    ("candle_onnx", &["models"]),
     ("ureq", &["hub"]),
     ("hf_hub", &["hub"]),
     ("hdf5_pure", &["weights"]),

@@ -5,6 +5,7 @@ mod audit;
 mod calibrate;
 mod cluster;
 mod compare;
+mod corpus;
 mod datasets;
 mod demo;
 mod evaluate;

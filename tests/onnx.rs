@@ -85,6 +85,13 @@ impl Graph {
         name.to_owned()
     }
 
+    fn integers(&mut self, name: &str, values: &[i64]) -> String {
+        let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let tensor = Message::default().number(1, values.len() as u64).number(2, 7).text(8, name).bytes(9, &raw);
+        self.graph = std::mem::take(&mut self.graph).bytes(5, &tensor.0);
+        name.to_owned()
+    }
+
     fn weight(&mut self, name: &str, shape: &[usize]) -> String {
         let values = formula::tensor(name, shape, self.seed);
         self.constant(name, shape, &values)
@@ -156,7 +163,8 @@ impl Graph {
 
     /// The whole file.
     fn done(self, output: &str) -> Vec<u8> {
-        let graph = self.graph.bytes(12, &Message::default().text(1, output).0);
+        let graph = self.graph.bytes(11, &Message::default().text(1, "input").0);
+        let graph = graph.bytes(12, &Message::default().text(1, output).0);
         Message::default().number(1, 8).text(2, "test").bytes(7, &graph.0).0
     }
 }
@@ -408,25 +416,94 @@ fn what_is_no_known_network_is_told_by_its_nodes() {
         std::fs::write(&path, bytes).unwrap();
         load(&path, None).err().unwrap().to_string()
     };
+    let onnx = |bytes: Vec<u8>| {
+        std::fs::write(&path, bytes).unwrap();
+        build(&card("onnx", 2, ""), load(&path, None).unwrap(), &Device::Cpu)
+    };
     let mut g = Graph::default();
-    let x = g.node("LayerNormalization", &["input"], &[]);
-    let x = g.node("Gelu", &[&x], &[]);
-    let e = says(g.finish(&x, "fc", 4, 2));
+    let x = g.node("LSTM", &["input"], &[]);
+    let x = g.node("NonMaxSuppression", &[&x], &[]);
+    let e = onnx(g.finish(&x, "fc", 4, 2)).err().unwrap().to_string();
     assert!(
-        e.contains("2 unsupported operators: LayerNormalization (node `LayerNormalization_1`), Gelu (node `Gelu_2`)"),
+        e.starts_with("2 unsupported operators: LSTM (node `LSTM_1`), NonMaxSuppression (node `NonMaxSuppression_2`)"),
         "{e}"
     );
     let mut g = Graph { folded: true, seed: 1, ..Graph::default() };
     let x = g.conv("input", "conv1", "bn1", [4, 3, 5, 5], 2, 1);
     let x = g.relu(&x);
     let x = g.node("MaxPool", &[&x], &[("kernel_shape", &[3, 3]), ("strides", &[2, 2]), ("pads", &[1; 4])]);
-    let e = says(g.finish(&x, "fc", 4, 2));
-    assert!(e.contains("read as a ResNet: node `Conv_1` (Conv) of weights [4, 3, 5, 5]"), "{e}");
-    assert!(e.contains("stands where a 7x7 one padded by 3 should be"), "{e}");
+    let model = onnx(g.finish(&x, "fc", 4, 2)).unwrap();
+    let x = Tensor::ones((1, 3, 64, 64), candle_core::DType::F32, &Device::Cpu).unwrap();
+    assert_eq!(logits(&model, &x).len(), 2);
+    let why = load(&path, None).unwrap().origin().unwrap().program.clone().unwrap().why.clone();
+    assert!(why.contains("no ResNet as torchvision builds it: node `Conv_1` (Conv) of weights [4, 3, 5, 5]"), "{why}");
+    assert!(why.contains("stands where a 7x7 one padded by 3 should be"), "{why}");
     let whole = densenet(true);
     assert!(says(whole[..whole.len() - 9].to_vec()).contains("the ONNX file cannot be read"));
     let e = build(&card("onnx", 2, ""), formula::weights(&formula::mobilenet_v2(2)), &Device::Cpu).err().unwrap();
-    assert!(e.to_string().contains("its weights are no ONNX file"), "{e}");
+    assert!(e.to_string().contains("its weights tell no network that is known here"), "{e}");
+}
+
+#[test]
+fn graphs_that_would_fill_the_memory_or_make_no_sense_are_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.onnx");
+    let x = Tensor::ones((1, 3, 8, 8), candle_core::DType::F32, &Device::Cpu).unwrap();
+    let says = |of: &dyn Fn(&mut Graph) -> String| {
+        let mut g = Graph { seed: 1, ..Graph::default() };
+        let x_name = of(&mut g);
+        std::fs::write(&path, g.done(&x_name)).unwrap();
+        let model = load(&path, None).and_then(|weights| build(&card("onnx", 2, ""), weights, &Device::Cpu));
+        model.and_then(|model| model.forward(&x)).unwrap_err().to_string()
+    };
+    let large = [1 << 20, 1 << 20, 1 << 20];
+    let with = |op: &'static str, values: Vec<i64>| {
+        says(&move |g: &mut Graph| {
+            let list = g.integers("list", &values);
+            let inputs = if op == "ConstantOfShape" { vec![list.as_str()] } else { vec!["input", list.as_str()] };
+            g.node(op, &inputs, &[])
+        })
+    };
+    for (op, values, part) in [
+        ("ConstantOfShape", large.to_vec(), "would make a tensor of [1048576, 1048576, 1048576]"),
+        ("ConstantOfShape", vec![-1], "would make a tensor"),
+        ("Expand", large.to_vec(), "would make a tensor"),
+        ("Expand", vec![i64::MAX, i64::MIN], "would make a tensor"),
+        ("Reshape", vec![-1, -1], "does not become"),
+        ("Reshape", vec![0, 0, 0, 0, 0], "Reshape (node `Reshape_1`)"),
+        ("Reshape", vec![i64::MIN], "a size of"),
+        ("Reshape", vec![7, -1], "does not become"),
+        ("Unsqueeze", (0..40).collect(), "44 axes"),
+        ("Squeeze", vec![1], "is not of size 1"),
+        ("Squeeze", vec![i64::MIN], "axis -9223372036854775808 of 4"),
+        ("Pad", vec![0, 0, 1 << 40, 0, 0, 0, 0, 0], "would make a tensor"),
+        ("Pad", vec![-1; 8], "pads of [-1"),
+        ("Pad", vec![1], "1 pads for 4 axes"),
+        ("Gather", vec![1 << 40], "Gather (node"),
+    ] {
+        let e = with(op, values.clone());
+        assert!(e.contains(part), "{op} {values:?}: {e}");
+    }
+    let e = says(&|g: &mut Graph| {
+        let weight = g.weight("w", &[1, 3, 1, 1]);
+        g.node("Conv", &["input", &weight], &[("pads", &[1024; 4]), ("strides", &[1, 0])])
+    });
+    assert!(e.contains("Conv (node `Conv_1`): `strides` [1, 0] is not run here"), "{e}");
+    let e = says(&|g: &mut Graph| g.node("Relu", &["nothing"], &[]));
+    assert!(e.contains("takes `nothing`, which nothing before it makes"), "{e}");
+    let e = says(&|g: &mut Graph| g.node("Add", &["input"], &[]));
+    assert!(e.contains("has too few inputs"), "{e}");
+    let e = says(&|g: &mut Graph| g.node("Relu", &["input"], &[]));
+    assert!(e.contains("the graph gives [1, 3, 8, 8] for 1 images of 2 labels"), "{e}");
+    // Each layer joins what is there with itself.
+    let e = says(&|g: &mut Graph| {
+        let mut x = "input".to_owned();
+        for _ in 0..40 {
+            x = g.node("Concat", &[&x, &x], &[("axis", &[1])]);
+        }
+        x
+    });
+    assert!(e.contains("would make a tensor"), "{e}");
 }
 
 #[test]

@@ -119,6 +119,11 @@ fn convert(from: &str, to: &Path) -> Result<()> {
         ("converted_by".to_owned(), concat!("roentgen ", env!("CARGO_PKG_VERSION")).to_owned()),
         ("source_sha256".to_owned(), sha256),
     ]);
+    if tensors.origin().is_some_and(|origin| origin.program.is_some()) {
+        return Err(Error::new("a graph of no known network, of which safetensors would lose all but the values")
+            .at(from)
+            .mend("use the ONNX file itself"));
+    }
     if let Some(origin) = tensors.origin() {
         metadata.insert("source_format".to_owned(), origin.format.to_string());
         metadata.insert("source_naming".to_owned(), origin.naming.to_string());

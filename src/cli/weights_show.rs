@@ -25,6 +25,9 @@ pub fn text(opened: &Opened, every: bool) -> Result<String> {
         if let Some(network) = &origin.network {
             text += &format!("recognised    {}\n", network.architecture);
         }
+        if let Some(program) = &origin.program {
+            text += &format!("graph         {} nodes, run one by one: {}\n", program.nodes.len(), program.why);
+        }
         if !origin.prefix.is_empty() {
             text += &format!("wrapped in    {}\n", origin.prefix.trim_end_matches('.'));
         }

@@ -37,7 +37,8 @@ impl Model {
         let x = x.to_device(&self.device).and_then(|x| x.contiguous()).map_err(fault)?;
         let (before, after) = self.stages.split_at(layer.stages.min(self.stages.len()));
         let x = through(before, &x)?;
-        if layer.pooled || (after.is_empty() && !self.head.has_own_maps()) {
+        let last = layer.pooled || (after.is_empty() && !self.head.has_own_maps());
+        if last && self.head.averages() {
             return self.at_pooling(&self.head.maps(&x).map_err(fault)?, labels);
         }
         let (maps, pooled, var) = match (layer.inside, after.split_first()) {

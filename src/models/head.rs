@@ -1,19 +1,25 @@
 //! What turns feature maps into logits, and logits into probabilities.
 
-use candle_core::{Module, Result as CandleResult, Tensor};
+use candle_core::{Module, Result as CandleResult, Tensor, bail};
 
 use super::build::Builder;
+use super::graph::Segment;
 use crate::cards::model::{self, HeadLayer, Output};
 use crate::error::Result;
 use crate::ops::{self, Activation, Linear};
 use crate::weights::Tensors;
 
-/// Global average pooling and dense layers.
-pub(super) struct Head {
-    before_pooling: Activation,
-    layers: Vec<Linear>,
-    /// Probability of dropping an output of each layer but the last, whose outputs are the logits.
-    dropout: Vec<f64>,
+/// What is behind the feature maps.
+pub(super) enum Head {
+    /// Global average pooling and dense layers.
+    Dense {
+        before_pooling: Activation,
+        layers: Vec<Linear>,
+        /// Probability of dropping an output of each layer but the last, whose outputs are the logits.
+        dropout: Vec<f64>,
+    },
+    /// The end of a graph that is run node by node, and how many labels it has.
+    Graph(Segment, usize),
 }
 
 /// A dense layer of the head.
@@ -57,26 +63,33 @@ impl Head {
     pub fn new(b: &mut Builder, layers: &[Dense], before_pooling: Activation) -> Result<Self> {
         let layer = |d: &Dense| b.linear(&d.name, d.inputs, d.outputs, d.bias, d.activation);
         let dropout = layers.iter().rev().skip(1).rev().map(|layer| layer.dropout).collect();
-        Ok(Self { before_pooling, layers: layers.iter().map(layer).collect::<Result<_>>()?, dropout })
+        Ok(Self::Dense { before_pooling, layers: layers.iter().map(layer).collect::<Result<_>>()?, dropout })
     }
 
     /// `[n, features, h, w]` to what is pooled, of the same shape.
     pub fn maps(&self, features: &Tensor) -> CandleResult<Tensor> {
-        self.before_pooling.forward(features)
+        match self {
+            Self::Dense { before_pooling, .. } => before_pooling.forward(features),
+            Self::Graph(..) => Ok(features.clone()),
+        }
     }
 
     /// Whether any unit is dropped while training.
     pub fn has_dropout(&self) -> bool {
-        self.dropout.iter().any(|p| *p > 0.0)
+        match self {
+            Self::Dense { dropout, .. } => dropout.iter().any(|p| *p > 0.0),
+            Self::Graph(..) => false,
+        }
     }
 
     /// The logits of pooled maps as while training: units are dropped where `uniform` gives less than their probability,
     /// and the others grow by as much as is missing.
     pub fn dropped(&self, maps: &Tensor, uniform: &mut dyn FnMut() -> f64) -> CandleResult<Tensor> {
+        let Self::Dense { layers, dropout, .. } = self else { return self.logits(maps) };
         let mut x = ops::global_average(maps)?;
-        for (i, layer) in self.layers.iter().enumerate() {
+        for (i, layer) in layers.iter().enumerate() {
             x = layer.forward(&x)?;
-            if let Some(p) = self.dropout.get(i).filter(|p| **p > 0.0) {
+            if let Some(p) = dropout.get(i).filter(|p| **p > 0.0) {
                 let kept = |_| if uniform() < *p { 0.0 } else { (1.0 / (1.0 - p)) as f32 };
                 let mask: Vec<f32> = (0..x.elem_count()).map(kept).collect();
                 x = (&x * Tensor::from_vec(mask, x.shape(), x.device())?)?;
@@ -87,17 +100,30 @@ impl Head {
 
     /// Whether the maps that are pooled are not the features themselves.
     pub fn has_own_maps(&self) -> bool {
-        self.before_pooling != Activation::Identity
+        matches!(self, Self::Dense { before_pooling, .. } if *before_pooling != Activation::Identity)
     }
 
     /// The maps that are pooled, `[n, features, h, w]`, to logits `[n, labels]`.
     pub fn logits(&self, maps: &Tensor) -> CandleResult<Tensor> {
-        self.of_means(&ops::global_average(maps)?)
+        let Self::Graph(segment, labels) = self else { return self.of_means(&ops::global_average(maps)?) };
+        let (n, logits) = (maps.dim(0)?, segment.forward(maps)?);
+        match logits.elem_count() == n * labels {
+            true => logits.reshape((n, *labels)),
+            false => bail!("the graph gives {:?} for {n} images of {labels} labels", logits.dims()),
+        }
+    }
+
+    /// Whether the maps count by their means alone, which [`of_means`](Self::of_means) takes.
+    pub fn averages(&self) -> bool {
+        matches!(self, Self::Dense { .. })
     }
 
     /// What comes of pooling, `[n, features]`, to logits `[n, labels]`.
     pub fn of_means(&self, means: &Tensor) -> CandleResult<Tensor> {
-        self.layers.iter().try_fold(means.clone(), |x, layer| layer.forward(&x))
+        match self {
+            Self::Dense { layers, .. } => layers.iter().try_fold(means.clone(), |x, layer| layer.forward(&x)),
+            Self::Graph(..) => bail!("the end of a graph takes maps, not their means"),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod build;
 mod densenet;
 mod gradients;
+mod graph;
 mod head;
 mod initial;
 mod layers;

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 
 use candle_core::Device;
 
-use super::build::Builder;
+use super::build::{Builder, Stage};
+use super::graph::{self, Parts};
 use super::head::{self, Head};
 use super::model::Model;
 use super::part::{Backbone, Emit, Holder};
 use super::{densenet, mobilenet, resnet};
-use crate::cards::model::{Architecture, HeadLayer, ModelCard, Options};
+use crate::cards::model::{Architecture, HeadLayer, ModelCard, Options, Output};
 use crate::error::{Error, Result};
-use crate::weights::Tensors;
+use crate::weights::{Program, Tensors};
 
 /// Added to the variance in batch norms unless the card says otherwise: PyTorch's default.
 const NORM_EPS: f64 = 1e-5;
@@ -29,9 +30,9 @@ pub(super) fn describe(card: &ModelCard, emit: Emit) -> Result<Backbone> {
             resnet::describe(card.architecture, channels, emit)
         }
         Architecture::MobilenetV2 => mobilenet::describe(options, channels, emit),
-        Architecture::Onnx => Err(Error::new("its weights are no ONNX file")
+        Architecture::Onnx => Err(Error::new("its weights tell no network that is known here")
             .at("`architecture`")
-            .mend("name the architecture, for other files do not tell it")),
+            .mend("name the architecture: only an ONNX file of a known one tells it")),
     }
 }
 
@@ -43,13 +44,14 @@ pub(super) fn norm_eps(card: &ModelCard) -> f64 {
 /// The card with the network that the graph of its ONNX file is. A card that says something else of it is an error.
 pub(super) fn recognised(card: &ModelCard, weights: &Tensors) -> Result<ModelCard> {
     let mut card = card.clone();
-    let Some(network) = weights.origin().and_then(|origin| origin.network.clone()) else { return Ok(card) };
-    if let Some(output) = network.output.filter(|output| *output != card.output) {
-        let [says, is] = [card.output, output].map(|output| format!("{output:?}").to_lowercase());
-        return Err(Error::new(format!("`{says}`, but the graph ends in a {is}"))
-            .at("`output`")
-            .mend(format!("write `output = \"{is}\"`")));
+    let Some(origin) = weights.origin() else { return Ok(card) };
+    if let Some(program) = origin.program.as_ref().filter(|_| card.architecture != Architecture::Onnx) {
+        return Err(Error::new(format!("`{}`, but of the file: {}", card.architecture, program.why))
+            .at("`architecture`")
+            .mend("write `architecture = \"onnx\"` to run the graph as it is"));
     }
+    let Some(network) = origin.network.clone() else { return Ok(card) };
+    agrees(&card, network.output)?;
     let told = |layers: &[HeadLayer]| layers.iter().map(|l| (l.units, l.activation, l.bias)).collect::<Vec<_>>();
     if !network.head.is_empty() && !card.head.is_empty() && told(&network.head) != told(&card.head) {
         return Err(Error::new(format!("the graph has dense layers of other kinds: {:?}", told(&network.head)))
@@ -67,6 +69,14 @@ pub(super) fn recognised(card: &ModelCard, weights: &Tensors) -> Result<ModelCar
         }
     }
     Ok(card)
+}
+
+/// Whether the end of a graph is what the card makes of the logits.
+fn agrees(card: &ModelCard, output: Option<Output>) -> Result<()> {
+    let Some(output) = output.filter(|output| *output != card.output) else { return Ok(()) };
+    let [says, is] = [card.output, output].map(|output| format!("{output:?}").to_lowercase());
+    let cause = format!("`{says}`, but the graph ends in a {is}");
+    Err(Error::new(cause).at("`output`").mend(format!("write `output = \"{is}\"`")))
 }
 
 /// The width of the MobileNetV2 that has these weights, in hundredths: the narrowest, where several round to its
@@ -94,6 +104,9 @@ fn width(card: &ModelCard, weights: &Tensors) -> Option<f64> {
 /// lists them.
 pub fn build(card: &ModelCard, mut weights: Tensors, device: &Device) -> Result<Model> {
     let card = &recognised(card, &weights)?;
+    if let Some(program) = weights.origin().and_then(|origin| origin.program.clone()) {
+        return run_through(card, &program, weights, device);
+    }
     let b = &mut Builder { tensors: &mut weights, eps: norm_eps(card), device };
     let mut stages = Vec::new();
     let backbone = describe(card, &mut |name, part| {
@@ -107,4 +120,16 @@ pub fn build(card: &ModelCard, mut weights: Tensors, device: &Device) -> Result<
     weights.finish()?;
     let (channels, smallest) = (card.input.channels, backbone.smallest);
     Ok(Model { stages, head, channels, smallest, device: device.clone() })
+}
+
+/// The model that runs a graph node by node.
+fn run_through(card: &ModelCard, program: &Program, mut weights: Tensors, device: &Device) -> Result<Model> {
+    if !card.head.is_empty() {
+        return Err(Error::new("the graph has its own head").at("`head`").mend("remove the tables"));
+    }
+    let Parts { maps, head, output } = graph::parts(program, &mut weights, device)?;
+    agrees(card, output)?;
+    let stages = maps.map(|(name, segment)| Stage::new(name, segment)).into_iter().collect();
+    let head = Head::Graph(head, card.labels.len());
+    Ok(Model { stages, head, channels: card.input.channels, smallest: 1, device: device.clone() })
 }

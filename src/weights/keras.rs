@@ -1,12 +1,13 @@
 //! Keras' HDF5 files: whole models (`model.save("m.h5")`) and weights alone (`save_weights("w.h5")`), of Keras 2 and of
 //! Keras 3 where it still writes this layout. Their layers become torchvision's modules, their kernels its weights.
 
-use hdf5_pure::{AttrValue, DType, File, FormatError, Group, Source};
+use hdf5_pure::{AttrValue, File, FormatError, Group, Layout, Source, make_f32_type, make_f64_type};
 
 use super::mapped::Bytes;
 use super::naming;
 use super::open::Named;
-use super::values::Values;
+use super::tensors::elements;
+use super::values::{Kind, Values};
 use crate::error::{Error, Result};
 
 /// Layers in a file, and tensors in a layer, at most.
@@ -54,12 +55,12 @@ pub(super) fn read(bytes: &Bytes) -> Result<Vec<Named>> {
         });
     };
     let mut variables = Vec::new();
-    let mut left = bytes[..].len();
+    let mut room = bytes[..].len().saturating_mul(2);
     for layer in layers {
         let group = top.group(&layer).map_err(fault)?;
         for name in listed(&group, "weight_names")?.unwrap_or_default() {
-            variables
-                .push(Variable::read(&group, &name, &mut left).map_err(|e| e.at(format_args!("`{layer}/{name}`")))?);
+            let variable = Variable::read(bytes, &group, &name, &mut room);
+            variables.push(variable.map_err(|e| e.at(format_args!("`{layer}/{name}`")))?);
         }
     }
     if variables.iter().any(|v| v.layer.ends_with("conv2_block1_3_conv")) {
@@ -102,40 +103,45 @@ struct Variable {
     /// `kernel`, `gamma`, ...
     part: String,
     shape: Vec<usize>,
-    values: Vec<f32>,
+    bytes: Bytes,
+    kind: Kind,
 }
 
 impl Variable {
-    /// `left` is what the file can still hold, in bytes.
-    fn read(group: &Group, name: &str, left: &mut usize) -> Result<Self> {
+    /// `room` is what variables whose bytes are not in the file as they are may still take.
+    fn read(file: &Bytes, group: &Group, name: &str, room: &mut usize) -> Result<Self> {
         let data = group.dataset(name).map_err(fault)?;
-        let size = match data.dtype().map_err(fault)? {
-            DType::F32 => 4,
-            DType::F64 => 8,
-            other => return Err(Error::new(format!("holds {other} values, not floats"))),
+        let kind = match data.datatype().map_err(fault)? {
+            t if t == make_f32_type() => Kind::F32,
+            t if t == make_f64_type() => Kind::F64,
+            _ => {
+                let held = data.dtype().map_err(fault)?;
+                return Err(Error::new(format!("holds {held} values, not floats as Keras writes them")));
+            }
         };
         let shape = data.shape().map_err(fault)?;
         let shape: Option<Vec<_>> = shape.iter().map(|d| usize::try_from(*d).ok()).collect();
-        let bytes = shape.as_ref().and_then(|s| s.iter().try_fold(size, |n: usize, d| n.checked_mul(*d)));
-        // Weights do not compress; what claims to be much larger than its file is made to fill the memory.
-        let remaining = bytes.and_then(|bytes| left.checked_sub(bytes / 2));
-        let (Some(shape), Some(remaining)) = (shape, remaining) else {
-            return Err(Error::new("larger than the file could hold").mend("the file is damaged: fetch it again"));
+        let broken = || Error::new("larger than the file could hold").mend("the file is damaged: fetch it again");
+        let size = shape.as_ref().and_then(|shape| elements(shape)?.checked_mul(kind.size())).ok_or_else(broken)?;
+        let bytes = match data.layout().map_err(fault)? {
+            Layout::Contiguous { address: Some(address), .. } => {
+                usize::try_from(address).ok().and_then(|address| file.piece(address, size)).ok_or_else(broken)?
+            }
+            // Pieces that are compressed. Weights hardly are: what claims to be much larger is made to fill the memory.
+            _ => {
+                *room = room.checked_sub(size).ok_or_else(broken)?;
+                Bytes::owned(data.read_raw().map_err(fault)?).piece(0, size).ok_or_else(broken)?
+            }
         };
-        *left = remaining;
-        let values = data.read_f32().map_err(fault)?;
-        if super::tensors::elements(&shape) != Some(values.len()) {
-            return Err(Error::new(format!("shape {shape:?} has {} values", values.len())));
-        }
         // "conv1/conv/kernel:0" of Keras 2, "conv1_conv/kernel" of Keras 3.
         let path = name.rsplit_once(':').map_or(name, |(path, _)| path);
         let (layer, part) = path.rsplit_once('/').unwrap_or(("", path));
-        Ok(Self { layer: layer.to_owned(), part: part.to_owned(), shape, values })
+        Ok(Self { layer: layer.to_owned(), part: part.to_owned(), shape: shape.unwrap_or_default(), bytes, kind })
     }
 
     /// Under torchvision's name and in its order of axes. `dense` collects the head's layers.
     fn into_named(self, dense: &mut Vec<String>) -> Result<Named> {
-        let Self { layer, part, shape, values } = self;
+        let Self { layer, part, shape, bytes, kind } = self;
         let module = match naming::keras_layer(&layer) {
             Some(module) => module,
             None if dense.contains(&layer) || (part == "kernel" && shape.len() == 2) => {
@@ -147,31 +153,21 @@ impl Variable {
             }
             None => layer,
         };
-        let (part, shape, values) = match (part.as_str(), shape.as_slice()) {
-            ("kernel", &[h, w, i, o]) => ("weight", vec![o, i, h, w], transposed(&values, h * w, i, o)),
-            ("depthwise_kernel", &[h, w, i, 1]) => ("weight", vec![i, 1, h, w], transposed(&values, h * w, 1, i)),
-            ("kernel", &[i, o]) => ("weight", vec![o, i], transposed(&values, 1, i, o)),
-            ("gamma", _) => ("weight", shape, values),
-            ("beta", _) => ("bias", shape, values),
-            ("moving_mean", _) => ("running_mean", shape, values),
-            ("moving_variance", _) => ("running_var", shape, values),
-            (other, _) => (other, shape, values),
+        let (part, order) = match (part.as_str(), shape.as_slice()) {
+            // [height, width, inputs, outputs] to [outputs, inputs, height, width]
+            ("kernel", [_, _, _, _]) => ("weight", vec![3, 2, 0, 1]),
+            ("depthwise_kernel", [_, _, _, 1]) => ("weight", vec![2, 3, 0, 1]),
+            ("kernel", [_, _]) => ("weight", vec![1, 0]),
+            ("gamma", _) => ("weight", (0..shape.len()).collect()),
+            ("beta", _) => ("bias", (0..shape.len()).collect()),
+            ("moving_mean", _) => ("running_mean", (0..shape.len()).collect()),
+            ("moving_variance", _) => ("running_var", (0..shape.len()).collect()),
+            (other, _) => (other, (0..shape.len()).collect::<Vec<_>>()),
         };
-        Ok((format!("{module}.{part}"), shape, Values::Numbers(values)))
+        let stride = |axis: usize| shape[axis + 1..].iter().fold(1, |n: usize, d| n.saturating_mul(*d));
+        let axes = order.iter().map(|axis| (shape[*axis], stride(*axis))).collect();
+        let values =
+            Values::view(&bytes, kind, 0, axes).ok_or_else(|| Error::new("its bytes do not fill its shape"))?;
+        Ok((format!("{module}.{part}"), order.iter().map(|axis| shape[*axis]).collect(), values))
     }
-}
-
-/// `[pixels, inputs, outputs]` to `[outputs, inputs, pixels]`.
-fn transposed(values: &[f32], pixels: usize, inputs: usize, outputs: usize) -> Vec<f32> {
-    let mut turned = Vec::with_capacity(values.len());
-    if values.is_empty() {
-        // One size of 0 says nothing about the others.
-        return turned;
-    }
-    for o in 0..outputs {
-        for i in 0..inputs {
-            turned.extend((0..pixels).map(|p| values[(p * inputs + i) * outputs + o]));
-        }
-    }
-    turned
 }

@@ -17,6 +17,7 @@ pub(super) struct Bytes {
 enum Whole {
     Mapped(memmap2::Mmap),
     Static(&'static [u8]),
+    Owned(Vec<u8>),
 }
 
 impl Bytes {
@@ -43,6 +44,11 @@ impl Bytes {
         Self { range: 0..bytes.len(), whole: Arc::new(Whole::Static(bytes)) }
     }
 
+    /// Bytes that were put together from a file's.
+    pub fn owned(bytes: Vec<u8>) -> Self {
+        Self { range: 0..bytes.len(), whole: Arc::new(Whole::Owned(bytes)) }
+    }
+
     /// A piece of these bytes; `None` if it is not all there.
     pub fn piece(&self, start: usize, length: usize) -> Option<Self> {
         let end = start.checked_add(length).filter(|end| *end <= self.len())?;
@@ -57,6 +63,7 @@ impl Deref for Bytes {
         let whole = match &*self.whole {
             Whole::Mapped(map) => &map[..],
             Whole::Static(bytes) => bytes,
+            Whole::Owned(bytes) => bytes,
         };
         &whole[self.range.clone()]
     }

@@ -6,6 +6,7 @@ mod naming;
 mod onnx;
 mod open;
 mod pickle;
+mod program;
 mod safetensors;
 mod tensors;
 mod torch;
@@ -14,5 +15,6 @@ mod torch_zip;
 mod values;
 
 pub use open::{Format, Network, Origin, from_bytes, load};
+pub use program::{Attribute, Node, Program};
 pub use safetensors::write_safetensors;
 pub use tensors::Tensors;

@@ -2,8 +2,10 @@
 
 use std::fmt::{self, Display};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::mapped::Bytes;
+use super::program::Program;
 use super::values::Values;
 use super::{Tensors, keras, naming, onnx, safetensors, torch_legacy, torch_zip};
 use crate::cards::model::{Architecture, HeadLayer, Naming, Options, Output};
@@ -11,6 +13,9 @@ use crate::error::{Error, Result};
 
 /// A tensor as a file gives it: name, shape, values.
 pub(super) type Named = (String, Vec<usize>, Values);
+
+/// Bytes of a tensor's name, at most.
+const LONGEST: usize = 4096;
 
 /// The formats that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +28,7 @@ pub enum Format {
     TorchLegacy,
     /// A Keras model or its weights in HDF5.
     Keras,
-    /// An ONNX graph that is one of the known networks.
+    /// An ONNX graph.
     Onnx,
 }
 
@@ -50,6 +55,8 @@ pub struct Origin {
     pub prefix: String,
     /// The network that an ONNX graph is.
     pub network: Option<Network>,
+    /// An ONNX graph that is none of the known networks; the tensors have its names.
+    pub program: Option<Arc<Program>>,
 }
 
 /// A network that was recognised in a graph.
@@ -65,9 +72,9 @@ pub struct Network {
     pub output: Option<Output>,
 }
 
-/// Finds every tensor of a safetensors file, a PyTorch checkpoint or a Keras file, told apart by content, under
-/// torchvision's names (from names that are detected when `naming` is not given). The file is mapped: values are read
-/// when a network takes them. Nothing in a file is ever run. Errors name the file.
+/// Finds every tensor of a safetensors file, a PyTorch checkpoint, a Keras file or an ONNX graph, told apart by content,
+/// under torchvision's names (from names that are detected when `naming` is not given). The file is mapped: values are
+/// read when a network takes them. Nothing in a file is ever run. Errors name the file.
 pub fn load(path: &Path, naming: Option<Naming>) -> Result<Tensors> {
     named(&Bytes::map(path)?, naming, path.display().to_string(), path.parent())
 }
@@ -83,10 +90,13 @@ fn named(file: &Bytes, naming: Option<Naming>, place: String, folder: Option<&Pa
         let format = format(file)?;
         let found = match format {
             Format::Onnx => {
-                // A graph's constants are each kept once, so it cannot claim more than it has.
-                let (found, network) = onnx::read(file, folder)?;
+                let (tensors, found) = onnx::read(file, folder)?;
+                let (network, program) = match found {
+                    onnx::Found::Network(network) => (Some(network), None),
+                    onnx::Found::Program(program) => (None, Some(Arc::new(program))),
+                };
                 let (naming, prefix) = (Naming::Torchvision, String::new());
-                return Ok((found, Origin { format, naming, prefix, network: Some(network) }));
+                return Ok((tensors, Origin { format, naming, prefix, network, program }));
             }
             Format::Safetensors => safetensors::read(file),
             Format::Torch => torch_zip::read(file),
@@ -99,6 +109,9 @@ fn named(file: &Bytes, naming: Option<Naming>, place: String, folder: Option<&Pa
             return Err(Error::new(format!("its tensors claim {claimed} bytes, the file has {}", file.len())));
         }
         let names: Vec<_> = found.iter().map(|(name, ..)| name.as_str()).collect();
+        if let Some(long) = names.iter().find(|name| name.len() > LONGEST) {
+            return Err(Error::new(format!("a tensor's name of {} bytes", long.len())));
+        }
         let prefix = naming::common_prefix(&names).to_owned();
         let bare = || names.iter().map(|name| &name[prefix.len()..]);
         let naming = match (format, naming) {
@@ -109,7 +122,7 @@ fn named(file: &Bytes, naming: Option<Naming>, place: String, folder: Option<&Pa
             }
             (_, given) => given.unwrap_or_else(|| naming::detect(bare())),
         };
-        Ok((found, Origin { format, naming, prefix, network: None }))
+        Ok((found, Origin { format, naming, prefix, network: None, program: None }))
     };
     let (found, origin) = read().map_err(|e| e.at(&place))?;
     let (naming, prefix) = (origin.naming, origin.prefix.len());

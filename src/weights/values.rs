@@ -25,17 +25,35 @@ impl Kind {
         }
     }
 
-    fn read(self, bytes: &[u8]) -> Vec<f32> {
-        fn each<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-            bytes.as_chunks().0.iter().map(|b| value(*b)).collect()
-        }
+    /// The values of `bytes` in their order, or at the places of a view with these axes (size and stride).
+    fn read(self, bytes: &[u8], axes: Option<&[(usize, usize)]>) -> Vec<f32> {
         match self {
-            Self::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f32()),
-            Self::BF16 => each(bytes, |b| bf16::from_le_bytes(b).to_f32()),
-            Self::F32 => each(bytes, f32::from_le_bytes),
-            Self::F64 => each(bytes, |b| f64::from_le_bytes(b) as f32),
+            Self::F16 => each(bytes, axes, |b| f16::from_le_bytes(b).to_f32()),
+            Self::BF16 => each(bytes, axes, |b| bf16::from_le_bytes(b).to_f32()),
+            Self::F32 => each(bytes, axes, f32::from_le_bytes),
+            Self::F64 => each(bytes, axes, |b| f64::from_le_bytes(b) as f32),
         }
     }
+}
+
+fn each<const N: usize>(bytes: &[u8], axes: Option<&[(usize, usize)]>, value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    let stored = bytes.as_chunks::<N>().0;
+    let Some(axes) = axes else { return stored.iter().map(|b| value(*b)).collect() };
+    let count = axes.iter().map(|(size, _)| size).product();
+    let (mut place, mut at) = (vec![0; axes.len()], 0);
+    let mut values = Vec::with_capacity(count);
+    for _ in 0..count {
+        values.push(value(stored[at]));
+        // Counts on, the last axis fastest.
+        for (place, (size, stride)) in place.iter_mut().zip(axes).rev() {
+            (*place, at) = (*place + 1, at + stride);
+            if *place < *size {
+                break;
+            }
+            (*place, at) = (0, at - size * stride);
+        }
+    }
+    values
 }
 
 /// The values of a tensor.
@@ -101,19 +119,8 @@ impl Values {
     pub fn as_f32(&self) -> Cow<'_, [f32]> {
         match self {
             Self::Numbers(values) => Cow::Borrowed(values),
-            Self::Stored(bytes, kind) => Cow::Owned(kind.read(bytes)),
-            Self::Strided(bytes, kind, axes) => {
-                let storage = kind.read(bytes);
-                let at = |mut i: usize| {
-                    let steps = axes.iter().rev().map(|(d, s)| {
-                        let step = i % d * s;
-                        i /= d;
-                        step
-                    });
-                    steps.sum::<usize>()
-                };
-                (0..self.count()).map(|i| storage[at(i)]).collect()
-            }
+            Self::Stored(bytes, kind) => Cow::Owned(kind.read(bytes, None)),
+            Self::Strided(bytes, kind, axes) => Cow::Owned(kind.read(bytes, Some(axes))),
         }
     }
 }
@@ -130,7 +137,7 @@ mod tests {
             (Kind::F32, &[0, 0, 0xc0, 0x3f]),
             (Kind::F64, &[0, 0, 0, 0, 0, 0, 0xf8, 0x3f]),
         ] {
-            assert_eq!((kind.size(), kind.read(bytes)), (bytes.len(), vec![1.5]));
+            assert_eq!((kind.size(), kind.read(bytes, None)), (bytes.len(), vec![1.5]));
         }
     }
 
@@ -142,6 +149,7 @@ mod tests {
         };
         assert_eq!(view(1, &[(2, 2), (2, 1)]).unwrap(), [1.0, 2.0, 3.0, 4.0]);
         assert_eq!(view(0, &[(3, 1), (2, 3)]).unwrap(), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+        assert_eq!(view(0, &[(2, 1), (1, 7), (3, 2)]).unwrap(), [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
         assert_eq!(view(5, &[]).unwrap(), [5.0]);
         assert!(view(9, &[(0, 1)]).unwrap().is_empty());
         assert!(view(3, &[(2, 2), (2, 1)]).is_none());

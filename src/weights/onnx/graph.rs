@@ -1,15 +1,15 @@
 //! The graph of an ONNX file: nodes, constants, and who makes which value.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use super::super::mapped::Bytes;
-use super::super::values::{Kind, Values};
-use super::proto::{Fields, Value, broken};
+use super::super::open::Named;
+use super::super::program::{self, Program};
+use super::super::values::Values;
+use super::proto::{Fields, Value};
+use super::reader::Reader;
 use crate::error::{Error, Result};
-
-/// Nodes, names and numbers in a graph, at most: bounds on the memory that a file can take.
-const BUDGET: usize = 1 << 16;
 
 /// A node.
 pub(super) struct Node<'a> {
@@ -17,24 +17,28 @@ pub(super) struct Node<'a> {
     pub name: &'a str,
     pub inputs: Vec<&'a str>,
     pub outputs: Vec<&'a str>,
-    attributes: Vec<Attribute<'a>>,
+    pub attributes: Vec<Attribute<'a>>,
 }
 
-struct Attribute<'a> {
-    name: &'a str,
-    float: Option<f32>,
-    ints: Vec<i64>,
-    text: &'a [u8],
-    tensor: Option<Constant>,
+/// What a node is told besides its inputs.
+pub(super) struct Attribute<'a> {
+    pub name: &'a str,
+    /// What it is, by the number that the format has for that.
+    pub kind: u64,
+    pub float: Option<f32>,
+    pub ints: Vec<i64>,
+    pub text: &'a str,
+    pub tensor: Option<Constant>,
 }
 
 /// A constant: an initialiser or what a `Constant` node holds.
 pub(super) struct Constant {
     pub shape: Vec<usize>,
-    data: Data,
+    pub data: Data,
 }
 
-enum Data {
+/// The values of a constant.
+pub(super) enum Data {
     Floats(Values),
     Ints(Vec<i64>),
     Other,
@@ -47,6 +51,11 @@ impl Constant {
             Data::Floats(values) => Some(values),
             _ => None,
         }
+    }
+
+    /// Bytes that its floats take.
+    fn bytes(&self) -> usize {
+        self.floats().map_or(0, Values::bytes)
     }
 
     /// Its values, if they are whole numbers.
@@ -71,13 +80,49 @@ impl Node<'_> {
     }
 
     /// The text of an attribute; empty if there is none.
-    pub fn text(&self, name: &str) -> &[u8] {
-        self.attributes.iter().find(|a| a.name == name).map_or(&[], |a| a.text)
+    pub fn text(&self, name: &str) -> &str {
+        self.attributes.iter().find(|a| a.name == name).map_or("", |a| a.text)
     }
 
-    /// The constant that an attribute holds.
+    /// The constant that a `Constant` node is.
     fn constant(&mut self) -> Option<Constant> {
-        self.attributes.iter_mut().find(|a| a.name == "value").and_then(|a| a.tensor.take())
+        let attribute = self.attributes.iter_mut().find(|a| a.name.starts_with("value"))?;
+        let ints = std::mem::take(&mut attribute.ints);
+        Some(match (attribute.name, attribute.float) {
+            ("value", _) => attribute.tensor.take()?,
+            ("value_float", Some(float)) => {
+                Constant { shape: Vec::new(), data: Data::Floats(Values::Numbers(vec![float])) }
+            }
+            ("value_int", _) => Constant { shape: Vec::new(), data: Data::Ints(vec![*ints.first()?]) },
+            ("value_ints", _) => Constant { shape: vec![ints.len()], data: Data::Ints(ints) },
+            _ => return None,
+        })
+    }
+
+    /// The node without the file.
+    fn detached(&self) -> program::Node {
+        let texts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        // Some writers leave out what is 0.
+        let value = |a: &Attribute| match a.kind {
+            1 => Some(program::Attribute::Float(a.float.unwrap_or(0.0))),
+            2 => Some(program::Attribute::Int(a.ints.last().copied().unwrap_or(0))),
+            3 => Some(program::Attribute::Text(a.text.to_owned())),
+            4 => match a.tensor.as_ref().map(|t| (t.ints(), t.floats().filter(|v| v.count() == 1).map(Values::as_f32)))
+            {
+                Some((Some([int]), _)) => Some(program::Attribute::Int(*int)),
+                Some((_, Some(float))) => float.first().copied().map(program::Attribute::Float),
+                _ => None,
+            },
+            7 => Some(program::Attribute::Ints(a.ints.clone())),
+            _ => None,
+        };
+        program::Node {
+            op: self.op.to_owned(),
+            name: self.name.to_owned(),
+            inputs: texts(&self.inputs),
+            outputs: texts(&self.outputs),
+            attributes: self.attributes.iter().filter_map(|a| Some((a.name.to_owned(), value(a)?))).collect(),
+        }
     }
 
     /// What is wrong with this node, said of it.
@@ -90,6 +135,8 @@ impl Node<'_> {
 pub(super) struct Graph<'a> {
     pub nodes: Vec<Node<'a>>,
     pub outputs: Vec<&'a str>,
+    /// Inputs with their sizes as far as they are fixed; constants may be among them.
+    inputs: Vec<(&'a str, Vec<Option<usize>>)>,
     makers: HashMap<&'a str, usize>,
     constants: HashMap<&'a str, Constant>,
 }
@@ -97,13 +144,14 @@ pub(super) struct Graph<'a> {
 impl<'a> Graph<'a> {
     /// Reads a `GraphProto`. Weights that it keeps in files of their own are looked for in `folder`.
     pub fn read(message: &'a [u8], file: &Bytes, folder: Option<&Path>) -> Result<Self> {
-        let mut reader = Reader { file, folder, left: BUDGET, beside: HashMap::new() };
-        let (mut nodes, mut outputs, mut constants) = (Vec::new(), Vec::new(), HashMap::new());
+        let mut reader = Reader::new(file, folder);
+        let (mut nodes, mut inputs, mut outputs, mut constants) = (Vec::new(), Vec::new(), Vec::new(), HashMap::new());
         for field in Fields(message) {
             match field? {
                 (1, Value::Bytes(node)) => {
                     let mut node = reader.node(node)?;
-                    match node.constant().filter(|_| node.op == "Constant") {
+                    let constant = if node.op == "Constant" { node.constant() } else { None };
+                    match constant {
                         Some(constant) => drop(node.outputs.first().map(|name| constants.insert(*name, constant))),
                         None => nodes.push(node),
                     }
@@ -112,18 +160,43 @@ impl<'a> Graph<'a> {
                     let (name, constant) = reader.tensor(tensor)?;
                     constants.insert(name, constant);
                 }
-                (12, Value::Bytes(output)) => {
-                    for field in Fields(output) {
-                        if let (1, Value::Bytes(name)) = field? {
-                            outputs.push(text(name)?);
-                        }
-                    }
-                }
+                (11, Value::Bytes(input)) => inputs.push(reader.value(input)?),
+                (12, Value::Bytes(output)) => outputs.push(reader.value(output)?.0),
                 _ => {}
             }
         }
+        // Many views of one file beside this one could ask for any amount of memory.
+        let held = reader.held();
+        let claimed = constants.values().fold(0, |sum: usize, c: &Constant| sum.saturating_add(c.bytes()));
+        if claimed > held.saturating_mul(2) {
+            return Err(Error::new(format!("its tensors claim {claimed} bytes, the files have {held}")));
+        }
         let makers = nodes.iter().enumerate().flat_map(|(i, n)| n.outputs.iter().map(move |o| (*o, i))).collect();
-        Ok(Self { nodes, outputs, makers, constants })
+        Ok(Self { nodes, outputs, inputs, makers, constants })
+    }
+
+    /// The graph as it can be run, without its floats, which are given by name. `why` it is not one of the known networks.
+    pub fn into_program(self, why: String) -> Result<(Vec<Named>, Program)> {
+        let output = self.outputs.first().ok_or_else(|| Error::new("the graph has no output"))?;
+        let input = self.inputs.iter().find(|(name, _)| !self.constants.contains_key(name));
+        let (input, sizes) = input.ok_or_else(|| Error::new("the graph has no input"))?;
+        let (mut floats, mut integers) = (Vec::new(), BTreeMap::new());
+        let program = |integers| Program {
+            nodes: self.nodes.iter().map(Node::detached).collect(),
+            input: (*input).to_owned(),
+            sizes: sizes.clone(),
+            output: (*output).to_owned(),
+            integers,
+            why,
+        };
+        for (name, Constant { shape, data }) in self.constants {
+            match data {
+                Data::Floats(values) => floats.push((name.to_owned(), shape, values)),
+                Data::Ints(values) => drop(integers.insert(name.to_owned(), (shape, values))),
+                Data::Other => {}
+            }
+        }
+        Ok((floats, program(integers)))
     }
 
     /// The node that makes a value, behind those that change nothing.
@@ -151,159 +224,4 @@ impl<'a> Graph<'a> {
     pub fn constant(&self, name: &str) -> Option<&Constant> {
         self.constants.get(name)
     }
-}
-
-fn text(bytes: &[u8]) -> Result<&str> {
-    std::str::from_utf8(bytes).map_err(|_| broken())
-}
-
-struct Reader<'f> {
-    file: &'f Bytes,
-    folder: Option<&'f Path>,
-    left: usize,
-    /// Files that hold weights beside the graph's.
-    beside: HashMap<String, Bytes>,
-}
-
-impl Reader<'_> {
-    fn spend(&mut self) -> Result<()> {
-        self.left = self.left.checked_sub(1).ok_or_else(|| Error::new("a graph larger than any network's"))?;
-        Ok(())
-    }
-
-    fn node<'a>(&mut self, message: &'a [u8]) -> Result<Node<'a>> {
-        self.spend()?;
-        let mut node = Node { op: "", name: "", inputs: Vec::new(), outputs: Vec::new(), attributes: Vec::new() };
-        for field in Fields(message) {
-            if let (number @ 1..=5, Value::Bytes(bytes)) = field? {
-                self.spend()?;
-                match number {
-                    1 => node.inputs.push(text(bytes)?),
-                    2 => node.outputs.push(text(bytes)?),
-                    3 => node.name = text(bytes)?,
-                    4 => node.op = text(bytes)?,
-                    _ => node.attributes.push(self.attribute(bytes)?),
-                }
-            }
-        }
-        Ok(node)
-    }
-
-    fn attribute<'a>(&mut self, message: &'a [u8]) -> Result<Attribute<'a>> {
-        let mut attribute = Attribute { name: "", float: None, ints: Vec::new(), text: &[], tensor: None };
-        for field in Fields(message) {
-            match field? {
-                (1, Value::Bytes(name)) => attribute.name = text(name)?,
-                (2, Value::Fixed32(float)) => attribute.float = Some(f32::from_le_bytes(float)),
-                (3 | 8, Value::Varint(int)) => {
-                    self.spend()?;
-                    attribute.ints.push(int as i64);
-                }
-                (4, Value::Bytes(text)) => attribute.text = text,
-                (5, Value::Bytes(tensor)) => attribute.tensor = Some(self.tensor(tensor)?.1),
-                (8, Value::Bytes(packed)) => self.packed(packed, &mut attribute.ints)?,
-                _ => {}
-            }
-        }
-        Ok(attribute)
-    }
-
-    fn packed(&mut self, message: &[u8], into: &mut Vec<i64>) -> Result<()> {
-        let mut fields = Fields(message);
-        while !fields.0.is_empty() {
-            self.spend()?;
-            into.push(fields.varint()? as i64);
-        }
-        Ok(())
-    }
-
-    /// A `TensorProto` and its name.
-    fn tensor<'a>(&mut self, message: &'a [u8]) -> Result<(&'a str, Constant)> {
-        self.spend()?;
-        let (mut name, mut kind, mut dims, mut ints, mut raw) = ("", 0, Vec::new(), Vec::new(), None);
-        let mut outside: Vec<(&str, &str)> = Vec::new();
-        for field in Fields(message) {
-            match field? {
-                (1, Value::Varint(dim)) => {
-                    self.spend()?;
-                    dims.push(dim as i64);
-                }
-                (1, Value::Bytes(packed)) => self.packed(packed, &mut dims)?,
-                (2, Value::Varint(number)) => kind = number,
-                // `float_data`, packed, has the bytes of `raw_data`.
-                (4 | 9, Value::Bytes(bytes)) => raw = Some(bytes),
-                (7, Value::Bytes(packed)) => self.packed(packed, &mut ints)?,
-                (8, Value::Bytes(bytes)) => name = text(bytes)?,
-                (13, Value::Bytes(entry)) => {
-                    self.spend()?;
-                    outside.push(pair(entry)?);
-                }
-                _ => {}
-            }
-        }
-        let at = |e: Error| e.at(format_args!("tensor `{name}`"));
-        let shape: Option<Vec<_>> = dims.iter().map(|d| usize::try_from(*d).ok()).collect();
-        let shape = shape.ok_or_else(|| at(broken()))?;
-        let kind = match kind {
-            1 => Kind::F32,
-            10 => Kind::F16,
-            11 => Kind::F64,
-            16 => Kind::BF16,
-            7 => {
-                let raw = raw.unwrap_or_default().as_chunks().0.iter().map(|b| i64::from_le_bytes(*b));
-                if ints.is_empty() && raw.len() <= self.left {
-                    ints.extend(raw);
-                    self.left -= ints.len();
-                }
-                return Ok((name, Constant { shape, data: Data::Ints(ints) }));
-            }
-            _ => return Ok((name, Constant { shape, data: Data::Other })),
-        };
-        let bytes = match (raw, outside.is_empty()) {
-            (_, false) => self.outside(&outside).map_err(at)?,
-            (Some(raw), true) => {
-                let start = raw.as_ptr() as usize - self.file.as_ptr() as usize;
-                self.file.piece(start, raw.len()).ok_or_else(|| at(broken()))?
-            }
-            (None, true) => self.file.piece(0, 0).ok_or_else(broken)?,
-        };
-        let count = super::super::tensors::elements(&shape).and_then(|n| n.checked_mul(kind.size()));
-        if count != Some(bytes.len()) {
-            return Err(at(Error::new(format!("shape {shape:?} has {} bytes", bytes.len()))));
-        }
-        Ok((name, Constant { shape, data: Data::Floats(Values::Stored(bytes, kind)) }))
-    }
-
-    /// Bytes in a file beside this one.
-    fn outside(&mut self, entries: &[(&str, &str)]) -> Result<Bytes> {
-        let entry = |key| entries.iter().find(|(k, _)| *k == key).map(|(_, value)| *value);
-        let name = entry("location").unwrap_or_default();
-        let folder = self.folder.filter(|_| !name.is_empty() && !name.contains(['/', '\\']) && name != "..");
-        let Some(folder) = folder else {
-            return Err(Error::new(format!("its values are in `{name}`, which is not beside the graph's file")));
-        };
-        if !self.beside.contains_key(name) {
-            self.beside.insert(name.to_owned(), Bytes::map(&folder.join(name))?);
-        }
-        let file = &self.beside[name];
-        let offset = entry("offset").unwrap_or("0").parse().map_err(|_| broken())?;
-        let length = match entry("length") {
-            Some(length) => length.parse().map_err(|_| broken())?,
-            None => file.len().saturating_sub(offset),
-        };
-        file.piece(offset, length).ok_or_else(|| Error::new(format!("its values are not all in `{name}`")))
-    }
-}
-
-/// A `StringStringEntryProto`.
-fn pair(message: &[u8]) -> Result<(&str, &str)> {
-    let mut pair = ("", "");
-    for field in Fields(message) {
-        match field? {
-            (1, Value::Bytes(key)) => pair.0 = text(key)?,
-            (2, Value::Bytes(value)) => pair.1 = text(value)?,
-            _ => {}
-        }
-    }
-    Ok(pair)
 }

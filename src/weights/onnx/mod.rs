@@ -1,12 +1,13 @@
 //! ONNX files (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>): their graph is recognised as one of the known
-//! networks, whose weights it then holds. No node is ever run as such.
+//! networks, whose weights it then holds, or is kept as a program.
 
 mod densenet;
 mod graph;
 mod mobilenet;
 mod proto;
 mod read;
+mod reader;
 mod recognise;
 mod resnet;
 
-pub(super) use read::{is_onnx, read};
+pub(super) use read::{Found, is_onnx, read};

@@ -88,7 +88,7 @@ impl<'g, 'a> Matcher<'g, 'a> {
             && matches!(strides[..], [a, b] if a == b && (a == 1 || a == 2))
             && node.ints("pads", &[0; 4]) == [pad; 4]
             && node.ints("dilations", &[1, 1]) == [1, 1]
-            && matches!(node.text("auto_pad"), b"" | b"NOTSET")
+            && matches!(node.text("auto_pad"), "" | "NOTSET")
             && group == if depthwise { weight.shape[0] as i64 } else { 1 };
         if !fits {
             let (what, shape) = (if depthwise { "depthwise " } else { "" }, &weight.shape);

@@ -1,0 +1,135 @@
+//! The windows of convolutions and poolings.
+
+use candle_core::{Result, Tensor};
+
+use super::room;
+use crate::error;
+use crate::weights::Node;
+
+/// Longest side of a window, step, gap and padding that are taken for a network's.
+const LONGEST: i64 = 1024;
+
+/// Windows over rows and columns.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    pub dilation: [usize; 2],
+    pub pads: Pads,
+}
+
+/// What is put around an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pads {
+    /// Rows and columns before, then behind.
+    Fixed([usize; 4]),
+    /// As many as make the output `ceil(size / stride)`; an odd one goes to the end.
+    Same,
+}
+
+impl Window {
+    /// The windows of this kernel that a node's attributes tell.
+    pub fn of(node: &Node, kernel: [usize; 2]) -> error::Result<Self> {
+        let fault = |cause: String| error::Error::new(cause);
+        let numbers = |name: &str, count: usize, least: i64| {
+            let values = node.ints(name).map_or_else(|| vec![least; count], <[i64]>::to_vec);
+            let good = values.len() == count && values.iter().all(|v| (least..=LONGEST).contains(v));
+            good.then(|| values.iter().map(|v| *v as usize).collect::<Vec<_>>())
+                .ok_or_else(|| fault(format!("`{name}` {values:?} is not run here")))
+        };
+        if kernel.iter().any(|k| !(1..=LONGEST as usize).contains(k)) {
+            return Err(fault(format!("a kernel of {kernel:?} is not run here")));
+        }
+        if node.int("ceil_mode", 0) != 0 {
+            return Err(fault("`ceil_mode` is not run here".into()));
+        }
+        let pads = match node.text("auto_pad") {
+            "" | "NOTSET" => Pads::Fixed(four(&numbers("pads", 4, 0)?)),
+            "VALID" => Pads::Fixed([0; 4]),
+            "SAME_UPPER" => Pads::Same,
+            other => return Err(fault(format!("`auto_pad` {other} is not run here"))),
+        };
+        let (stride, dilation) = (numbers("strides", 2, 1)?, numbers("dilations", 2, 1)?);
+        Ok(Self { kernel, stride: [stride[0], stride[1]], dilation: [dilation[0], dilation[1]], pads })
+    }
+
+    /// Rows and columns before and behind an image of these.
+    fn amounts(&self, sizes: [usize; 2]) -> [usize; 4] {
+        match self.pads {
+            Pads::Fixed(pads) => pads,
+            Pads::Same => {
+                let total = |i: usize| {
+                    let covered = (sizes[i].div_ceil(self.stride[i]).max(1) - 1) * self.stride[i] + self.span(i);
+                    covered.saturating_sub(sizes[i])
+                };
+                let (rows, columns) = (total(0), total(1));
+                [rows / 2, columns / 2, rows - rows / 2, columns - columns / 2]
+            }
+        }
+    }
+
+    /// Rows or columns from the first of a window to its last.
+    fn span(&self, axis: usize) -> usize {
+        (self.kernel[axis] - 1) * self.dilation[axis] + 1
+    }
+
+    /// Rows and columns of what is made of an image; an image smaller than the window is an error.
+    pub fn output(&self, x: &Tensor) -> Result<[usize; 2]> {
+        let (_, _, h, w) = x.dims4()?;
+        let [top, left, bottom, right] = self.amounts([h, w]);
+        let count = |i: usize, size: usize| match size.checked_sub(self.span(i)) {
+            Some(rest) => Ok(rest / self.stride[i] + 1),
+            None => candle_core::bail!("a window of {:?} on {h}x{w} pixels", self.kernel),
+        };
+        Ok([count(0, h + top + bottom)?, count(1, w + left + right)?])
+    }
+
+    /// The image with `value` around it.
+    pub fn padded(&self, x: &Tensor, value: f32) -> Result<Tensor> {
+        let (_, _, h, w) = x.dims4()?;
+        let [top, left, bottom, right] = self.amounts([h, w]);
+        walled(&walled(x, 2, [top, bottom], value)?, 3, [left, right], value)
+    }
+
+    /// Each place of the window, over all windows: `[n, c, rows, columns]` for every row and column of the kernel.
+    pub fn places(&self, padded: &Tensor, [rows, columns]: [usize; 2]) -> Result<Vec<Tensor>> {
+        let take = |x: &Tensor, axis: usize, first: usize, step: usize, count: usize| match step {
+            1 => x.narrow(axis, first, count),
+            _ => {
+                let at = (0..count).map(|i| (first + i * step) as u32).collect::<Vec<_>>();
+                x.contiguous()?.index_select(&Tensor::from_vec(at, count, x.device())?, axis)
+            }
+        };
+        let mut places = Vec::new();
+        for i in 0..self.kernel[0] {
+            let row = take(padded, 2, i * self.dilation[0], self.stride[0], rows)?;
+            for j in 0..self.kernel[1] {
+                places.push(take(&row, 3, j * self.dilation[1], self.stride[1], columns)?);
+            }
+        }
+        Ok(places)
+    }
+}
+
+/// A tensor with so many of `value` before and behind it on an axis.
+pub(super) fn walled(x: &Tensor, axis: usize, [before, behind]: [usize; 2], value: f32) -> Result<Tensor> {
+    let mut sizes = x.dims().to_vec();
+    sizes[axis] = sizes[axis].saturating_add(before).saturating_add(behind);
+    room(&sizes)?;
+    let mut wall = |size: usize| {
+        sizes[axis] = size;
+        Tensor::full(value, sizes.as_slice(), x.device())
+    };
+    let mut parts = vec![x.clone()];
+    if before > 0 {
+        parts.insert(0, wall(before)?);
+    }
+    if behind > 0 {
+        parts.push(wall(behind)?);
+    }
+    if parts.len() == 1 { Ok(x.clone()) } else { Tensor::cat(&parts, axis) }
+}
+
+fn four(values: &[usize]) -> [usize; 4] {
+    std::array::from_fn(|i| values.get(i).copied().unwrap_or(0))
+}
