@@ -1,5 +1,5 @@
-//! Embeds the bundled cards, weights, golden pictures and tables: every file directly in `datasets/`, `weights/` and
-//! `reports/published/` becomes an entry of a table, so that adding a card needs no code.
+//! Embeds the bundled cards, weights, golden pictures, recipes and tables: every file directly in `datasets/`, `weights/`,
+//! `weights/recipes/` and `reports/published/` becomes an entry of a table, so that adding a card needs no code.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,7 +8,12 @@ use std::{env, fs};
 fn main() {
     let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     let mut code = String::new();
-    for (table, folder) in [("DATASETS", "datasets"), ("MODELS", "weights"), ("PUBLISHED", "reports/published")] {
+    for (table, folder) in [
+        ("DATASETS", "datasets"),
+        ("MODELS", "weights"),
+        ("PUBLISHED", "reports/published"),
+        ("RECIPES", "weights/recipes"),
+    ] {
         println!("cargo::rerun-if-changed={folder}");
         let mut files: Vec<_> = fs::read_dir(Path::new(&root).join(folder))
             .unwrap_or_else(|e| panic!("{folder}: {e}"))

@@ -32,3 +32,20 @@ coverage:
 snapshots:
     INSTA_UPDATE=always cargo test --release
     git diff
+
+# Train recipes 003 and 004 from scratch on ROOT (the folder with train and test), and report on their test images, signed
+# with KEY (hours on two cores; a training that was stopped goes on)
+reproduce-kermany ROOT KEY:
+    cargo build --release
+    for recipe in 004-from-scratch 003-from-scratch; do \
+        out=reports/train--$recipe; \
+        [ -e $out/README.md ] || target/release/roentgen train $recipe --root {{ROOT}} --out $out --resume || exit $?; \
+        table=readme-$(echo $recipe | cut -c1-3); \
+        target/release/roentgen report $out/test --sign {{KEY}} --published $table --root {{ROOT}} --model $out/model.toml || exit $?; \
+    done
+
+# The demonstration's weights, by their recipe, into weights/ (half an hour of one core)
+demo-weights:
+    cargo run --release -- train phantom-densenet --out reports/train--phantom-densenet --resume
+    cp reports/train--phantom-densenet/weights.safetensors weights/phantom-densenet.safetensors
+    sha256sum weights/phantom-densenet.safetensors

@@ -17,6 +17,7 @@ use roentgen::data::{Sample, Source};
 use roentgen::inference::engine::{self, Job, Pace};
 use roentgen::inference::journal::Output;
 use roentgen::models::{Model, Network, build};
+use roentgen::ops::keep_memory;
 use roentgen::rng::Rng;
 use roentgen::train::Adam;
 
@@ -47,6 +48,7 @@ fn main() {
     let shape = [batch, 3, 224, 224];
     let x = || Tensor::from_vec(formula::tensor("input", &shape, 1), &shape, &Device::Cpu).expect("the shape fits");
     if images == ["train"] {
+        keep_memory();
         let network = Network::new(&card, formula::weights(&shapes)).expect("the formula's weights fit");
         let (mut optimizer, x) = (Adam::new(network.parameters().map(|(_, var)| var), 0.0), x());
         return serve(|| train(&network, &mut optimizer, &x));

@@ -1,7 +1,7 @@
 //! Files that are whole or not there, and their hashes.
 
 use std::fs::File;
-use std::io::{BufWriter, Read, Write};
+use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -14,23 +14,48 @@ const UNFINISHED: &str = ".roentgen-";
 /// Writes `path` so that a reader, and a machine that stops midway, sees the old file or the new one and nothing
 /// between: into a temporary file beside it, flushed to the disk, then renamed.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_with(path, |file| file.write_all(bytes))
+    put(path, |file| file.write_all(bytes).map_err(|e| Error::io(path, e)))
 }
 
-/// As [`write`], of what `fill` puts into the temporary file.
-pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
-    let folder = folder_of(path);
-    let put = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(UNFINISHED).permissions(permissions()).tempfile_in(folder)?;
-        let mut buffered = BufWriter::new(&mut file);
-        fill(&mut buffered)?;
-        buffered.flush()?;
-        drop(buffered);
+/// As [`write()`], what `fill` writes, none of which is kept in memory; gives its SHA-256 in lower-case hex.
+pub fn write_hashed(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<String> {
+    let mut hash = Sha256::new();
+    put(path, |file| fill(&mut Hashed { file, hash: &mut hash }))?;
+    Ok(hex(&hash.finalize()))
+}
+
+fn put(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let (folder, fault) = (folder_of(path), |e| Error::io(path, e));
+    let builder = || tempfile::Builder::new().prefix(UNFINISHED).permissions(permissions()).tempfile_in(folder);
+    let mut file = builder().map_err(fault)?;
+    let mut buffered = BufWriter::new(file.as_file_mut());
+    fill(&mut buffered)?;
+    buffered.flush().map_err(fault)?;
+    drop(buffered);
+    let keep = || -> std::io::Result<()> {
         file.as_file().sync_all()?;
         file.persist(path).map_err(|e| e.error)?;
         File::open(folder)?.sync_all()
     };
-    put().map_err(|e| Error::io(path, e))
+    keep().map_err(fault)
+}
+
+/// Hashes what goes through it.
+struct Hashed<'a> {
+    file: &'a mut dyn Write,
+    hash: &'a mut Sha256,
+}
+
+impl Write for Hashed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Makes the folder `path`, which must not be there, so that it appears with all its files or not at all: `fill` writes
@@ -49,29 +74,45 @@ pub fn write_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Resu
 /// Writes a new file that only its owner may read, whole or not at all. A file that is there already stays as it is, and
 /// is an error.
 pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
-    let put = || -> std::io::Result<()> {
-        // Temporary files are their owner's only, from the start.
-        let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder_of(path))?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist_noclobber(path).map_err(|e| e.error)?;
-        File::open(folder_of(path))?.sync_all()
-    };
-    put().map_err(|e| match e.kind() {
-        std::io::ErrorKind::AlreadyExists => {
-            Error::usage("a file is there already").at(path.display()).mend("choose another name")
+    // Temporary files are their owner's only, from the start.
+    match put_new(path, bytes, tempfile::Builder::new().prefix(UNFINISHED)) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+            Err(Error::usage("a file is there already").at(path.display()).mend("choose another name"))
         }
-        _ => Error::io(path, e),
-    })
+        Err(e) => Err(Error::io(path, e)),
+    }
 }
 
-/// Removes what a process that was killed inside [`write`] left in `folder`.
+/// Writes a file, whole or not at all, unless one is there, which then stays as it is.
+pub fn write_if_absent(path: &Path, bytes: &[u8]) -> Result<()> {
+    match put_new(path, bytes, tempfile::Builder::new().prefix(UNFINISHED).permissions(permissions())) {
+        Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(Error::io(path, e)),
+        _ => Ok(()),
+    }
+}
+
+fn put_new(path: &Path, bytes: &[u8], temporary: &tempfile::Builder) -> std::io::Result<()> {
+    let mut file = temporary.tempfile_in(folder_of(path))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path).map_err(|e| e.error)?;
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// A folder inside `path` for files that are not all written yet; it goes when it is dropped.
+pub fn unfinished_folder(path: &Path) -> Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(path).map_err(|e| Error::io(path, e))
+}
+
+/// Removes what processes that were killed midway left in `folder`.
 pub fn remove_unfinished(folder: &Path) -> Result<()> {
     let remove = || -> std::io::Result<()> {
         for entry in folder.read_dir()? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-                std::fs::remove_file(entry.path())?;
+            let path = entry?.path();
+            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED)) {
+                // Whoever wrote it may be removing it too.
+                drop(if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) });
             }
         }
         Ok(())
@@ -130,7 +171,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.txt");
         write(&path, b"one").unwrap();
-        write(&path, b"two").unwrap();
+        let hash = write_hashed(&path, |out| out.write_all(b"two").map_err(|e| Error::io(&path, e))).unwrap();
+        assert_eq!(hash, sha256(b"two"));
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!(sha256_of(&path).unwrap(), sha256(b"two"));
@@ -138,6 +180,9 @@ mod tests {
         assert!(write(&folder.path().join("no/such/a.txt"), b"").is_err());
         assert_eq!(plain_name("../Pleural Thickening\n"), "pleural-thickening");
         std::fs::write(folder.path().join(".roentgen-x1"), b"half").unwrap();
+        drop(unfinished_folder(folder.path()).unwrap().keep());
+        write_if_absent(&path, b"three").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
         remove_unfinished(folder.path()).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }

@@ -12,10 +12,11 @@
 //!
 //! Who may import whom is held by `tests/architecture.rs`: [`error`], [`labels`], [`files`], [`dicom_elements`],
 //! [`predictions`], [`cards`], [`shard`] and [`run`] are the base; [`data`], [`imaging`], [`hub`] and [`weights`] stand on it
-//! and not on each other; [`models`] add [`ops`]; [`inference`] joins them; [`explain`] looks into models, with [`data`] and
+//! and not on each other; [`models`] add [`ops`]; [`inference`] joins them, and [`cluster`] spreads it over machines;
+//! [`explain`] looks into models, with [`data`] and
 //! [`metrics`] for its tests; [`metrics`] know the predictions only; [`audit`] judges published tables by [`metrics`], and
-//! looks for leakage in [`data`] and their pictures; [`report`] writes down what [`metrics`] and the run say; [`tui`] may use
-//! all but [`cli`], which may use everything; only these two print.
+//! looks for leakage in [`data`] and their pictures; [`report`] writes down what [`metrics`], the
+//! tests of [`explain`] and the run say; [`tui`] may use all but [`cli`], which may use everything; only these two print.
 //!
 //! Four rooms are not in the first sketch of the layout: `files` (whole-or-nothing writes and hashes, which cards, runs
 //! and reports share), `shard` (which images of a dataset a process takes), `run` (the run folder's places and description, which inference writes and reports read) and
@@ -27,6 +28,7 @@
 pub mod audit;
 pub mod cards;
 pub mod cli;
+pub mod cluster;
 pub mod data;
 pub mod dicom_elements;
 pub mod error;

@@ -1,5 +1,7 @@
 //! The run folder: what it holds and the description of the run in `run.toml`.
 
+mod training;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,8 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::predictions::Policy;
 use crate::shard::Shard;
+
+pub use training::{Epoch, PartSize, Prevalence, SCHEMA as TRAINING_SCHEMA, Training, TrainingFolder, Validation};
 
 /// The schema that `run.toml` names.
 pub const SCHEMA: &str = "roentgen/run/1";
@@ -84,9 +88,14 @@ impl RunFolder {
         self.0.join("annotations.csv")
     }
 
-    /// There only while the run is unfinished.
+    /// There only while the run is unfinished; the attempts that go on with it write files of their own beside it.
     pub fn journal(&self) -> PathBuf {
         self.0.join("journal")
+    }
+
+    /// Whether the run's results stand in the folder, all of them.
+    pub fn is_finished(&self) -> bool {
+        !self.journal().exists() && Description::read(self).is_ok_and(|d| d.is_finished())
     }
 }
 
@@ -124,6 +133,9 @@ pub struct Description {
     /// The maps that the probabilities went through, when there were any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
+    /// How the model was trained, where it was trained here for this run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub training: Option<Training>,
     /// The model card, as it was.
     pub model: ModelCard,
     /// The dataset card, as it was.
@@ -167,6 +179,11 @@ impl Description {
         let text = std::fs::read_to_string(&path)
             .map_err(|e| Error::io(&path, e).mend("give a folder that `roentgen evaluate` wrote"))?;
         toml::from_str(&text).map_err(|e| Error::new(e.message()).at(path.display()))
+    }
+
+    /// Whether it is of a run that came to its end.
+    pub fn is_finished(&self) -> bool {
+        self.hashes.predictions.is_some()
     }
 
     /// Identifies the run: two runs with the same fingerprint have the same outcome.

@@ -28,13 +28,17 @@ impl Shard {
         self.count
     }
 
-    /// Whether the image belongs to this part: the first eight bytes of its id's SHA-256, as a big-endian number,
-    /// modulo the number of parts.
+    /// Whether the image belongs to this part.
     pub fn holds(self, image: &str) -> bool {
+        Self::number_of(image, self.count) == self.index
+    }
+
+    /// Which of `count` parts the image belongs to, from 1: the first eight bytes of its id's SHA-256, as a big-endian
+    /// number, modulo the number of parts.
+    pub fn number_of(image: &str, count: u64) -> u64 {
         let hash = files::sha256(image.as_bytes());
         // Sixteen hex digits are a u64.
-        let hash = u64::from_str_radix(&hash[..16], 16).unwrap();
-        hash % self.count == self.index - 1
+        u64::from_str_radix(&hash[..16], 16).unwrap() % count + 1
     }
 }
 

@@ -24,11 +24,12 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("hub", &[]),
     ("ops", &[]),
     ("models", &["ops", "weights", "hub"]),
-    ("train", &["ops", "models"]),
+    ("train", &["data", "imaging", "models", "ops", "metrics", "inference", "weights"]),
     ("inference", &["data", "imaging", "models"]),
+    ("cluster", &["inference"]),
     ("explain", &["models", "imaging", "data", "metrics"]),
     ("metrics", &[]),
-    ("report", &["metrics", "audit"]),
+    ("report", &["metrics", "audit", "explain"]),
     ("audit", &["metrics", "data", "imaging"]),
 ];
 

@@ -27,11 +27,16 @@ fn run(data: &str, out: &Path, more: &[&str]) -> Ran {
     finished(evaluate(data, out, more).output().unwrap())
 }
 
-/// Waits until the journal holds more than `lines` lines; whether it did before the process ended.
-fn journal_reaches(child: &mut Child, journal: &Path, lines: usize) -> bool {
+/// Waits until the journal's files hold more than `lines` lines; whether they did before the process ended.
+fn journal_reaches(child: &mut Child, run: &Path, lines: usize) -> bool {
     let begun = Instant::now();
+    let count = |file: std::io::Result<std::fs::DirEntry>| {
+        let path = file.unwrap().path();
+        let bytes = if path.file_stem() == Some("journal".as_ref()) { std::fs::read(path) } else { Ok(Vec::new()) };
+        bytes.map_or(0, |b| b.iter().filter(|b| **b == b'\n').count())
+    };
     loop {
-        let held = std::fs::read(journal).map_or(0, |b| b.iter().filter(|b| **b == b'\n').count());
+        let held = std::fs::read_dir(run).map_or(0, |files| files.map(count).sum());
         if held > lines {
             return true;
         }
@@ -70,11 +75,10 @@ fn killed_at_any_moment_it_resumes_to_the_same_bytes() {
     let whole = folder.path().join("whole");
     run(&data, &whole, &["--batch", "4"]).ok();
     let killed = folder.path().join("killed");
-    let journal = killed.join("journal");
     let mut kills = 0;
     for lines in [0, 1, 20, 45, 90] {
         let mut child = evaluate(&data, &killed, &["--batch", "4", "--resume"]).spawn().unwrap();
-        if journal_reaches(&mut child, &journal, lines) {
+        if journal_reaches(&mut child, &killed, lines) {
             child.kill().unwrap();
             kills += 1;
         }
@@ -102,7 +106,7 @@ fn ctrl_c_leaves_a_resumable_run_and_says_so() {
     let data = phantom_card(folder.path(), 60);
     let out = folder.path().join("run");
     let mut child = evaluate(&data, &out, &["--batch", "1"]).spawn().unwrap();
-    assert!(journal_reaches(&mut child, &out.join("journal"), 3));
+    assert!(journal_reaches(&mut child, &out, 3));
     std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let ran = finished(child.wait_with_output().unwrap());
     assert!(ran.error(130).contains("--resume"), "{}", ran.stderr);

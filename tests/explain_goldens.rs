@@ -19,6 +19,11 @@ fn networks() -> [(&'static str, Model); 3] {
     .map(|(name, classes, shapes)| (name, model(&card(name, classes, 3, ""), formula::weights(&shapes)).unwrap()))
 }
 
+/// PyTorch and Captum in double precision.
+fn in_double() -> serde_json::Value {
+    serde_json::from_str(include_str!("goldens/gradients.json")).unwrap()
+}
+
 fn goldens() -> Option<serde_json::Value> {
     let path = shared()?.join("goldens/models-1.json");
     Some(serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap())
@@ -57,6 +62,7 @@ fn pooled(map: &Map) -> Vec<f32> {
 #[test]
 fn class_activation_maps_equal_pytorch_grad_cams() {
     let Some(goldens) = goldens() else { return };
+    let double = in_double();
     for (name, model) in networks() {
         let layers = goldens["models"][name]["cam"].as_object().unwrap();
         for (layer, golden) in layers {
@@ -73,22 +79,28 @@ fn class_activation_maps_equal_pytorch_grad_cams() {
             let behind = model.layer(None).unwrap();
             let raw = at(if layer.name == "features.norm5" { &behind } else { &layer }, Cam::GradCam);
             let raw: Vec<f32> = raw.into_iter().flat_map(|m| m.values).collect();
-            let raw = off(&raw, &numbers(&golden["raw_gradcam"]));
             let cams =
                 [("GradCAM", Cam::GradCam), ("GradCAMPlusPlus", Cam::GradCamPlusPlus), ("HiResCAM", Cam::HiResCam)];
-            let scaled = cams.map(|(key, cam)| {
-                let ours: Vec<f32> = of(cam).iter().flat_map(sparse).collect();
-                off(&ours, &numbers(&golden[format!("{key}_224_every_16th_pixel")]))
-            });
-            println!("{name} {}: raw off by {raw:.1e} of the maximum, up-scaled by {scaled:?}", layer.name);
-            // Behind this layer a ReLU6's input is within rounding of 0: PyTorch itself is off these f32 goldens by 1.4e-3
-            // with other kernels, and by 4.9e-3 (up-scaled 7.0e-3, 6.3e-2, 7.2e-3) in f64.
-            let (most, scaled_most) = match (name, layer.name.as_str()) {
-                ("mobilenet_v2", "features.14") => (1e-2, [2e-2, 0.2, 2e-2]),
-                _ => (1e-4, [1e-3; 3]),
+            let scaled = cams.map(|(key, cam)| (key, of(cam).iter().flat_map(sparse).collect::<Vec<_>>()));
+            let from = |golden: &serde_json::Value| {
+                let key = |key| format!("{key}_224_every_16th_pixel");
+                let scaled = scaled.each_ref().map(|(cam, ours)| off(ours, &numbers(&golden[key(cam)])));
+                (off(&raw, &numbers(&golden["raw_gradcam"])), scaled)
             };
-            assert!(raw < most, "{name} {}: {raw}", layer.name);
-            assert!(scaled.iter().zip(scaled_most).all(|(off, most)| *off < most), "{name} {}: {scaled:?}", layer.name);
+            let (raw, scaled) = from(golden);
+            let shown = |scaled: [f64; 3]| scaled.map(|off| format!("{off:.1e}")).join(", ");
+            println!("{name} {}: raw off by {raw:.1e} of the maximum, up-scaled by {}", layer.name, shown(scaled));
+            // Inputs of ReLU6 are within rounding of its bends: docs/gradients.md.
+            if (name, layer.name.as_str()) == ("mobilenet_v2", "features.14") {
+                let (exact, exact_scaled) = from(&double["mobilenet_v2_features.14"]);
+                println!("    from f64's by {exact:.1e}, {}", shown(exact_scaled));
+                for (raw, scaled) in [(raw, scaled), (exact, exact_scaled)] {
+                    let most = [2e-2, 0.2, 2e-2];
+                    assert!(raw < 1e-2 && scaled.iter().zip(most).all(|(off, most)| *off < most), "{raw} {scaled:?}");
+                }
+                continue;
+            }
+            assert!(raw < 1e-4 && scaled.iter().all(|off| *off < 1e-3), "{name} {}: {raw} {scaled:?}", layer.name);
         }
     }
 }
@@ -96,7 +108,7 @@ fn class_activation_maps_equal_pytorch_grad_cams() {
 #[test]
 fn integrated_gradients_equal_captums() {
     let Some(goldens) = goldens() else { return };
-    let double: serde_json::Value = serde_json::from_str(include_str!("goldens/gradients.json")).unwrap();
+    let double = in_double();
     let [_, (_, model), _] = networks();
     let x = input([1, 3, 224, 224]);
     for (key, rule) in [("gausslegendre", Rule::GaussLegendre), ("riemann_trapezoid", Rule::Trapezoid)] {
@@ -109,7 +121,8 @@ fn integrated_gradients_equal_captums() {
         let map = off(&ours, &numbers(&golden["sum_over_channels_pooled_14x14"]));
         let exact = off(&ours, &numbers(&double["integrated_gradients_resnet18"][key]));
         println!("{key}: total off by {total:.1e}, pooled map by {map:.1e} of its maximum, by {exact:.1e} in f64");
-        // Where a ReLU's input is within rounding of 0, Captum's f32 golden itself is off its f64 result: by 5.2e-3.
+        // Where a ReLU's input is within rounding of 0, Captum's f32 golden itself is off its f64 result, by 5.2e-3:
+        // docs/gradients.md.
         assert!(total < 1e-3 && delta < 1e-3 && exact < 1e-3 && map < 6e-3, "{key}: {total} {delta} {map} {exact}");
     }
 }
@@ -198,26 +211,28 @@ fn cost() {
         run();
         begun.elapsed().as_secs_f64()
     };
-    // Whatever else the machine does only adds.
-    let least = |times: Vec<f64>| times.into_iter().fold(f64::INFINITY, f64::min);
+    let middle = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
     let [(_, densenet), (_, resnet), _] = networks();
     let x = input([1, 3, 224, 224]);
     let layer = densenet.layer(None).unwrap();
     let all: Vec<usize> = (0..14).collect();
-    let (mut forward, mut with_maps) = (Vec::new(), Vec::new());
-    for _ in 0..40 {
-        forward.push(seconds(&mut || drop(densenet.forward(&x).unwrap())));
-        with_maps.push(seconds(&mut || drop(gradcam::maps(&densenet, &x, &layer, &all, Cam::GradCam).unwrap())));
-    }
-    let (forward, with_maps) = (least(forward), least(with_maps));
+    // One right after the other, so that what else the machine does meets both.
+    let pair = |_| {
+        let forward = seconds(&mut || drop(densenet.forward(&x).unwrap()));
+        (forward, seconds(&mut || drop(gradcam::maps(&densenet, &x, &layer, &all, Cam::GradCam).unwrap())))
+    };
+    let pairs: Vec<_> = (0..101).map(pair).collect();
     println!(
-        "DenseNet-121 forward {:.1} ms, with 14 maps {:.1} ms: {:+.1}%",
-        1e3 * forward,
-        1e3 * with_maps,
-        100.0 * (with_maps / forward - 1.0)
+        "DenseNet-121 forward {:.1} ms, with 14 maps {:.1} ms: {:+.1}% (medians; the last that of the ratios)",
+        1e3 * middle(pairs.iter().map(|(forward, _)| *forward).collect()),
+        1e3 * middle(pairs.iter().map(|(_, maps)| *maps).collect()),
+        100.0 * (middle(pairs.iter().map(|(forward, maps)| maps / forward).collect()) - 1.0)
     );
     let baseline = x.zeros_like().unwrap();
     let mut integrate = || drop(ig::integrate(&resnet, &x, &baseline, 0, 32, Rule::GaussLegendre).unwrap());
     let times = (0..5).map(|_| seconds(&mut integrate)).collect();
-    println!("Integrated Gradients, ResNet-18, 32 steps: {:.3} s", least(times));
+    println!("Integrated Gradients, ResNet-18, 32 steps: {:.3} s", middle(times));
 }

@@ -3,6 +3,7 @@
 mod architecture;
 mod audit;
 mod calibrate;
+mod cluster;
 mod compare;
 mod datasets;
 mod demo;
@@ -25,7 +26,9 @@ mod report_openssh;
 mod reproduce;
 mod score;
 mod shards;
+mod slurm;
 mod support;
+mod train;
 mod training;
 mod tui;
 mod tui_terminal;

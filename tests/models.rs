@@ -95,17 +95,19 @@ fn input_gradients_equal_pytorchs() {
             let scale = golden.iter().fold(0.0, |m: f64, g| m.max(g.abs()));
             let mut off: Vec<_> = ours.iter().zip(&golden).map(|(o, g)| (f64::from(*o) - g).abs() / scale).collect();
             off.sort_by(f64::total_cmp);
-            (off[off.len() / 2], off[off.len() - 1])
+            (off[off.len() / 2], off[off.len() - 1], off.iter().filter(|off| **off > 1e-3).count())
         };
-        let (median, worst) = sorted(&golden["sum_over_channels_pooled_14x14"]);
+        let (median, worst, over) = sorted(&golden["sum_over_channels_pooled_14x14"]);
         let exact = sorted(&double["input_gradient_of_logit_0"][name]);
         println!(
-            "{name}: gradient off by {median:.1e}, at worst {worst:.1e}; from f64's by {:.1e}, {:.1e}",
-            exact.0, exact.1
+            "{name}: gradient off by {median:.1e}, at worst {worst:.1e}, {over} cells over 1e-3; from f64's by {:.1e}, {:.1e}, {}",
+            exact.0, exact.1, exact.2
         );
-        // Where a ReLU's input is within rounding of 0, the gradient jumps: PyTorch in f32 is off its own golden by up to
-        // 3.2e-2 of the largest here once it folds the norms of MobileNetV2 into the weights, as we do.
-        assert!(median < 2e-3 && worst < 5e-2, "{name}: {median}, {worst}");
+        // Where a ReLU's input is within rounding of its bend, the gradient jumps: docs/gradients.md. In two networks that
+        // reaches few of the cells, in MobileNetV2 many.
+        let (usual, most) = if name == "mobilenet_v2" { (2e-3, 5e-2) } else { (1e-5, 1e-2) };
+        assert!(median < usual && worst < most, "{name}: {median}, {worst}");
+        assert!(exact.0 < usual && exact.1 < most, "{name}: {exact:?} from f64's");
     }
 }
 

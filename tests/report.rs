@@ -81,6 +81,7 @@ pub fn made_up_run(folder: &Path, images: usize, labels: &[&str], change: impl F
             predictions: Some(files::sha256(&csv)),
         },
         calibration: None,
+        training: None,
         model,
         dataset,
     };
@@ -536,6 +537,59 @@ fn images_and_predictions_are_checked_when_they_are_there() {
     );
     std::fs::remove_file(pictures.join("NORMAL/NORMAL-1.png")).unwrap();
     assert!(verify_by_program(&out, &["--data", &data]).stdout.contains("8 in the manifest, 7 in the data"));
+}
+
+#[test]
+fn tests_of_maps_and_example_pictures_are_part_of_the_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let card = phantom_card(folder.path(), 6);
+    let run = folder.path().join("run");
+    let mut evaluate = command(["evaluate", "--model", "phantom-densenet", "--data", &card, "--headless"]);
+    finished(evaluate.arg("--out").arg(&run).output().unwrap()).ok();
+    let out = run.join("explain").display().to_string();
+    let of = ["explain", "--model", "phantom-densenet", "--data", &card, "--trust", "1", "--out", &out];
+    roentgen(of).ok();
+    report(&run, &[]).ok();
+    let json: Value = serde_json::from_slice(&std::fs::read(run.join("report.json")).unwrap()).unwrap();
+    assert_eq!(json["maps"]["method"], "gradcam relu");
+    let badges: Vec<_> =
+        json["maps"]["trust"].as_array().unwrap().iter().map(|t| t["badge"].as_str().unwrap()).collect();
+    assert_eq!(badges.len(), 5);
+    assert!(badges.iter().any(|badge| *badge != "not-tested"), "{badges:?}");
+    insta::assert_snapshot!("report-maps", std::fs::read_to_string(run.join("tables/maps.md")).unwrap());
+    let page = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(page.contains("<section id=\"maps\">") && page.contains("href=\"#maps\"") && page.contains("gradcam relu"));
+    let again = verify_by_program(&run, &["--rerun"]).ok();
+    let pictures = json["examples"].as_array().unwrap().len();
+    assert!(again.contains(&format!("pictures: {pictures} examples drawn again, all the same bytes")), "{again}");
+    assert!(again.contains("not checked   how the tests of the maps came about"), "{again}");
+    // Whoever changes the tests' file is found, also by who hashes again: a badge follows from its numbers.
+    let (file, whole) =
+        (run.join("explain/explanations.json"), std::fs::read_to_string(run.join("explain/explanations.json")));
+    let whole = whole.unwrap();
+    let (honest, other) = (badges[0], if badges[0] == "faithful" { "not-tested" } else { "faithful" });
+    let forged = whole.replacen(&format!("\"badge\": \"{honest}\""), &format!("\"badge\": \"{other}\""), 1);
+    assert_ne!(forged, whole);
+    std::fs::write(&file, forged).unwrap();
+    let off = found(&run).off.join("\n");
+    assert!(
+        off.contains("explain/explanations.json: changed") && off.contains("is not what its numbers give"),
+        "{off}"
+    );
+    assert!(report(&run, &[]).error(3).contains("is not what its numbers give"));
+    let theirs = whole.replace(json["run"]["hashes"]["weights"].as_str().unwrap(), &files::sha256(b"others"));
+    std::fs::write(&file, theirs).unwrap();
+    assert!(report(&run, &[]).error(3).contains("maps of other weights than the run's"));
+    std::fs::write(&file, whole).unwrap();
+    // Whoever paints over a picture and reports again is found by drawing it again.
+    let picture = run.join("explain").join(json["examples"][0]["file"].as_str().unwrap());
+    let mut painted = image::open(&picture).unwrap().to_rgb8();
+    painted.put_pixel(20, 20, image::Rgb([255, 0, 0]));
+    painted.save(&picture).unwrap();
+    report(&run, &[]).ok();
+    verify_by_program(&run, &[]).ok();
+    let again = verify_by_program(&run, &["--rerun"]);
+    assert!(again.status == 1 && again.stdout.contains("not the picture that the model draws"), "{}", again.stdout);
 }
 
 #[test]

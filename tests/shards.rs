@@ -1,9 +1,10 @@
 //! `evaluate --shard` and `merge`: the whole of the shards is the run of one process, byte for byte.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::evaluate::phantom_card;
-use crate::support::{Ran, contents, put, roentgen};
+use crate::support::{Ran, command, contents, finished, put, roentgen};
 
 fn evaluate(data: &str, out: &Path, more: &[&str]) -> Ran {
     let fixed = ["evaluate", "--model", "phantom-densenet", "--data", data, "--out", out.to_str().unwrap()];
@@ -111,4 +112,35 @@ fn what_does_not_belong_together_is_named() {
 fn a_shard_that_is_none() {
     let ran = roentgen(["evaluate", "--model", "phantom-densenet", "--data", "phantom", "--shard", "9/8"]);
     assert!(ran.error(2).contains("`9/8` is no shard: write I/N with I from 1 to N, as 2/8"));
+}
+
+#[test]
+fn two_processes_on_one_shard_whose_lock_nobody_sees_do_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = phantom_card(folder.path(), 60);
+    let (alone, both) = (folder.path().join("alone"), folder.path().join("both"));
+    let shard = ["--shard", "1/2", "--batch", "2", "--threads", "1", "--resume"];
+    evaluate(&data, &alone, &shard).ok();
+    // As on two machines of a network file system: `--overlap` asks for no lock.
+    let start = || {
+        let fixed = ["evaluate", "--model", "phantom-densenet", "--data", &data, "--out", both.to_str().unwrap()];
+        command(fixed.iter().chain(&shard).chain(&["--overlap"])).spawn().unwrap()
+    };
+    let begun = Instant::now();
+    let wait_for = |file: &str| {
+        while std::fs::metadata(both.join(file)).map_or(0, |m| m.len()) < 2000 {
+            assert!(begun.elapsed() < Duration::from_secs(120), "{file} does not grow");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let mut killed = start();
+    wait_for("journal");
+    let others = [start(), start()];
+    wait_for("journal.1");
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    for other in others {
+        finished(other.wait_with_output().unwrap()).ok();
+    }
+    assert!(contents(&both) == contents(&alone));
 }

@@ -1,16 +1,15 @@
 //! Networks in training against PyTorch: losses, running moments and the logits after a few steps.
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{Device, Tensor};
 use roentgen::cards::model::ModelCard;
 use roentgen::models::{Network, build};
 use roentgen::rng::Rng;
-use roentgen::train::Adam;
+use roentgen::train::recipe::Optimizer as Rule;
+use roentgen::train::{Loss, Optimizer, Pace, Targets};
 use serde_json::Value;
 
 use crate::formula;
 use crate::support::shared;
-
-type Loss = fn(&Tensor, &Tensor, &Value) -> candle_core::Result<Tensor>;
 
 fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
@@ -23,23 +22,7 @@ fn close(what: &str, ours: &[f64], golden: &[f64], tolerance: f64) {
     }
 }
 
-/// Binary cross-entropy of logits, the mean over all.
-fn bce(z: &Tensor, y: &Tensor, _: &Value) -> candle_core::Result<Tensor> {
-    let rest = (z.abs()?.neg()?.exp()? + 1.0)?.log()?;
-    (z.relu()? - (z * y)? + rest)?.mean_all()
-}
-
-/// Each label's mean over the batch, weighted by the prevalence, summed over labels.
-fn prevalence_weighted(z: &Tensor, y: &Tensor, golden: &Value) -> candle_core::Result<Tensor> {
-    let prevalence: Vec<_> = numbers(&golden["prevalence"]).iter().map(|p| *p as f32).collect();
-    let prevalence = Tensor::new(prevalence, &Device::Cpu)?.unsqueeze(0)?;
-    let p = (z.neg()?.exp()? + 1.0)?.recip()?;
-    let present = y.broadcast_mul(&(1.0 - &prevalence)?)?.mul(&(&p + 1e-7)?.log()?)?;
-    let absent = (1.0 - y)?.broadcast_mul(&prevalence)?.mul(&((1.0 - p)? + 1e-7)?.log()?)?;
-    (present + absent)?.mean(0)?.sum(D::Minus1)?.neg()
-}
-
-fn trains_as_pytorch_does(name: &str, classes: usize, shapes: &[formula::Shape], case: &str, loss: Loss, bn: &str) {
+fn trains_as_pytorch_does(name: &str, classes: usize, shapes: &[formula::Shape], case: &str, bn: &str) {
     let Some(shared) = shared() else { return };
     let golden = std::fs::read(shared.join("goldens/models-1.json")).unwrap();
     let golden = &serde_json::from_slice::<Value>(&golden).unwrap()["training"][case];
@@ -50,21 +33,27 @@ fn trains_as_pytorch_does(name: &str, classes: usize, shapes: &[formula::Shape],
     );
     let card = ModelCard::parse(&card, "card").unwrap();
     let network = Network::new(&card, formula::weights(shapes)).unwrap();
-    let mut optimizer = Adam::new(
-        network.parameters().map(|(_, var)| var),
-        golden.get("weight_decay").and_then(Value::as_f64).unwrap_or_default(),
-    );
+    let rule = match golden.get("weight_decay").and_then(Value::as_f64) {
+        Some(weight_decay) => Rule::AdamW { rate: 1e-4, weight_decay },
+        None => Rule::Adam { rate: 1e-4 },
+    };
+    let mut optimizer = Optimizer::new(rule, network.parameters());
+    let loss = match golden.get("prevalence") {
+        Some(prevalence) => Loss::PrevalenceWeighted(numbers(prevalence).iter().map(|p| *p as f32).collect()),
+        None => Loss::Bce,
+    };
     let shape = [4, 3, 64, 64];
     let x = Tensor::from_vec(formula::tensor("input_train", &shape, 1), &shape, &Device::Cpu).unwrap();
-    let y: Vec<_> = numbers(&golden["labels"]).iter().map(|y| *y as f32).collect();
-    let y = Tensor::from_vec(y, (4, classes), &Device::Cpu).unwrap();
+    let y: Vec<_> = numbers(&golden["labels"]).iter().map(|y| Some(*y == 1.0)).collect();
+    let y = Targets::new(&y, 4).unwrap();
     let (rates, losses) = (numbers(&golden["learning_rates"]), numbers(&golden["losses"]));
     for (step, (rate, expected)) in rates.iter().zip(&losses).enumerate() {
         let pass = network.forward(&x, &mut Rng::new(1, step as u64)).unwrap();
-        let loss = loss(pass.logits(), &y, golden).unwrap();
+        let loss = loss.of(pass.logits(), &y).unwrap();
         let found = f64::from(loss.to_scalar::<f32>().unwrap());
         close(&format!("loss {step}"), &[found], &[*expected], if step == 0 { 1e-3 } else { 1e-2 });
-        optimizer.step(*rate, &pass.backward(&loss).unwrap()).unwrap();
+        let pace = Pace { rate: *rate, momentum: None };
+        optimizer.step(pace, &pass.backward(&loss).unwrap(), 1.0).unwrap();
     }
     let mut tensors = network.tensors().unwrap();
     for part in ["running_mean", "running_var"] {
@@ -81,17 +70,17 @@ fn trains_as_pytorch_does(name: &str, classes: usize, shapes: &[formula::Shape],
 #[test]
 fn resnet_with_adamw() {
     let shapes = formula::resnet([2, 2, 2, 2], false, 1);
-    trains_as_pytorch_does("resnet18", 1, &shapes, "resnet18_bce_adamw", bce, "bn1");
+    trains_as_pytorch_does("resnet18", 1, &shapes, "resnet18_bce_adamw", "bn1");
 }
 
 #[test]
 fn mobilenet_with_adam() {
     let shapes = formula::mobilenet_v2(1);
-    trains_as_pytorch_does("mobilenet_v2", 1, &shapes, "mobilenet_v2_bce_adam", bce, "features.0.1");
+    trains_as_pytorch_does("mobilenet_v2", 1, &shapes, "mobilenet_v2_bce_adam", "features.0.1");
 }
 
 #[test]
 fn densenet_with_a_weighted_loss() {
     let (shapes, case) = (formula::densenet(32, [6, 12, 24, 16], 3, 14), "densenet121_prevalence_weighted_bce_adam");
-    trains_as_pytorch_does("densenet121", 14, &shapes, case, prevalence_weighted, "features.norm0");
+    trains_as_pytorch_does("densenet121", 14, &shapes, case, "features.norm0");
 }

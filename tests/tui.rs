@@ -7,6 +7,7 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use roentgen::predictions::{Attribute, Label, Predictions, Truth};
+use roentgen::run::{Epoch, PartSize, TRAINING_SCHEMA, Training, TrainingFolder, Validation};
 use roentgen::tui::analysis::Overview;
 use roentgen::tui::app::{App, Wish};
 use roentgen::tui::keymap::keys;
@@ -581,4 +582,49 @@ fn pictures_of_the_demo_with_their_maps() {
     }
     let (cells, _) = colours(ui.keys("1"));
     assert_eq!(cells, 0, "no picture stays behind on another panel");
+}
+
+#[test]
+fn a_training_is_watched_through_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let training = TrainingFolder::new(folder.path());
+    let validation = |auroc| Validation {
+        loss: 1.0 - auroc,
+        auroc,
+        average_precision: auroc - 0.01,
+        sensitivity: 0.9,
+        specificity: 0.8,
+    };
+    let epoch = |(i, auroc): (usize, f64)| Epoch {
+        epoch: i + 1,
+        rate: 1e-3 / (i + 1) as f64,
+        loss: 0.5 / (i + 1) as f64,
+        validation: validation(auroc),
+    };
+    let part = |name: &str, images| PartSize { name: name.into(), images, patients: images, samples: String::new() };
+    let mut log = Training {
+        schema: TRAINING_SCHEMA.into(),
+        software: "roentgen".into(),
+        instructions: "any".into(),
+        recipe: "tiny".into(),
+        recipe_sha256: String::new(),
+        start_sha256: Vec::new(),
+        seed: 0,
+        epochs_at_most: 4,
+        parts: vec![part("train", 80), part("validation", 20)],
+        labels: Vec::new(),
+        best: Some(2),
+        epochs: [0.71, 0.83, 0.82].into_iter().enumerate().map(epoch).collect(),
+    };
+    std::fs::write(training.log(), log.to_toml().unwrap()).unwrap();
+    let mut app = App::new(THEME);
+    app.open(folder.path());
+    let mut ui = Driven { app, terminal: Terminal::new(TestBackend::new(100, 24)).unwrap(), folder };
+    let place = ui.folder.path().display().to_string();
+    insta::assert_snapshot!("training", ui.text().replace(&place, "[folder]"));
+    log.epochs.push(epoch((3, 0.9)));
+    std::fs::write(training.log(), log.to_toml().unwrap()).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(800));
+    ui.app.tick();
+    assert!(ui.text().contains("0.9000"));
 }

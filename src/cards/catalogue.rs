@@ -42,6 +42,22 @@ pub fn published_names() -> impl Iterator<Item = &'static str> {
     PUBLISHED.iter().filter_map(|(name, _)| name.strip_suffix(".toml"))
 }
 
+/// The names of the bundled recipes, sorted.
+pub fn recipe_names() -> impl Iterator<Item = &'static str> {
+    RECIPES.iter().filter_map(|(name, _)| name.strip_suffix(".toml"))
+}
+
+/// The text of the recipe that `spec` names, and the folder that its paths are relative to: of a bundled one the current
+/// folder.
+pub fn recipe(spec: &str) -> Result<(String, PathBuf)> {
+    let path = Path::new(spec);
+    match bundled(RECIPES, spec) {
+        Some(text) => Ok((text.to_owned(), PathBuf::new())),
+        None if path.is_file() => Ok((super::read(path)?, path.parent().unwrap_or(Path::new("")).to_owned())),
+        None => Err(unknown("recipe", spec, recipe_names())),
+    }
+}
+
 /// The dataset that `spec` names: a bundled card's name, the path of a card, or a folder of pictures.
 pub fn dataset(spec: &str) -> Result<DatasetCard> {
     let path = Path::new(spec);

@@ -10,4 +10,5 @@ pub mod published;
 mod published_check;
 mod toml_file;
 
-use toml_file::{check_labels, check_schema, parse, read};
+use toml_file::{check_labels, read};
+pub(crate) use toml_file::{check_schema, parse};

@@ -337,7 +337,8 @@ impl ModelCard {
         })?
     }
 
-    fn check(&self) -> Result<()> {
+    /// Refuses values that make no sense; errors name the key.
+    pub(crate) fn check(&self) -> Result<()> {
         super::check_schema(&self.schema, SCHEMA)?;
         super::check_labels(&self.labels)?;
         let Options { width, blocks, growth, norm_eps, .. } = &self.options;

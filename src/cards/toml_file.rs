@@ -21,7 +21,7 @@ pub(super) fn read(path: &Path) -> Result<String> {
 }
 
 /// The text of a card as `T`; errors name the line.
-pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     toml::from_str(text).map_err(|e| {
         let error = Error::new(e.message());
         match e.span() {
@@ -37,7 +37,7 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     })
 }
 
-pub(super) fn check_schema(given: &str, known: &str) -> Result<()> {
+pub(crate) fn check_schema(given: &str, known: &str) -> Result<()> {
     if given == known {
         return Ok(());
     }

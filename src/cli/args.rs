@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cards::printed::Rounding;
+use crate::cluster::script;
 use crate::inference::device;
 use crate::metrics::matching::Printed;
 use crate::metrics::operating_point::Rule;
@@ -28,8 +29,15 @@ pub enum Verb {
     Demo(Demo),
     /// Run a model over a dataset and write a run folder with predictions and metrics
     Evaluate(Evaluate),
+    /// Train a model by a recipe, then measure it: weights, card, calibration and thresholds, ready for use
+    Train(Train),
     /// Join the shards of a run to the run folder that one process would have written
     Merge(Merge),
+    /// Evaluate on a cluster: shards as jobs of Slurm, and how far they are
+    Cluster {
+        #[command(subcommand)]
+        verb: Cluster,
+    },
     /// Print a model's probabilities for pictures
     Predict(Predict),
     /// Draw where a model looked, and test whether that can be trusted
@@ -74,6 +82,29 @@ pub struct Demo {
 
 #[derive(Args)]
 pub struct Evaluate {
+    #[command(flatten)]
+    pub work: Work,
+    /// The run folder [default: reports/MODEL--DATASET--SPLIT]
+    #[arg(long, value_name = "RUN")]
+    pub out: Option<PathBuf>,
+    /// Only the Ith of N parts of the images, counted from 1; `merge` joins the parts
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    /// Go on with an unfinished run; it ends with the same bytes as one that was never stopped
+    #[arg(long)]
+    pub resume: bool,
+    /// Go on although another process may be writing the run: nothing is harmed, but work may be done twice. For machines
+    /// that cannot see each other's locks
+    #[arg(long, requires = "resume")]
+    pub overlap: bool,
+    /// Print text, also on a terminal
+    #[arg(long)]
+    pub headless: bool,
+}
+
+/// What is evaluated on what, and how.
+#[derive(Args)]
+pub struct Work {
     /// Model: a bundled card's name or the path of a card
     #[arg(long, value_name = "CARD")]
     pub model: String,
@@ -86,18 +117,9 @@ pub struct Evaluate {
     /// Only this split of the dataset
     #[arg(long, value_name = "S")]
     pub split: Option<String>,
-    /// The run folder [default: reports/MODEL--DATASET--SPLIT]
-    #[arg(long, value_name = "RUN")]
-    pub out: Option<PathBuf>,
     /// Only the first N images
     #[arg(long, value_name = "N", value_parser = positive)]
     pub limit: Option<usize>,
-    /// Only the Ith of N parts of the images, counted from 1; `merge` joins the parts
-    #[arg(long, value_name = "I/N")]
-    pub shard: Option<Shard>,
-    /// Go on with an unfinished run; it ends with the same bytes as one that was never stopped
-    #[arg(long)]
-    pub resume: bool,
     /// Stop at the first picture that cannot be read, rather than list it and go on
     #[arg(long)]
     pub strict: bool,
@@ -108,9 +130,25 @@ pub struct Evaluate {
     pub calibration: Option<PathBuf>,
     #[command(flatten)]
     pub machine: Machine,
-    /// Print text, also on a terminal
+}
+
+#[derive(Args)]
+pub struct Train {
+    /// Recipe: the path of one, or a bundled one's name
+    #[arg(value_name = "RECIPE.toml")]
+    pub recipe: String,
+    /// Where the dataset's files are [default: the folder of its card]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Where weights, log and runs go [default: reports/train--NAME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on with an unfinished training; it ends with the same bytes as one that was never stopped
     #[arg(long)]
-    pub headless: bool,
+    pub resume: bool,
+    /// CPU threads [default: all]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub threads: Option<usize>,
 }
 
 #[derive(Args)]
@@ -121,6 +159,69 @@ pub struct Merge {
     /// The run folder of the whole
     #[arg(long, value_name = "RUN")]
     pub out: PathBuf,
+}
+
+#[derive(Subcommand)]
+pub enum Cluster {
+    /// Write the batch scripts of a run whose shards Slurm evaluates, and submit them
+    Submit(Box<Submit>),
+    /// Submit the shards that are not finished again, by the scripts as they are now
+    Resubmit(Resubmit),
+    /// How far the shards are, from their folders and from Slurm
+    Status(ClusterStatus),
+}
+
+#[derive(Args)]
+pub struct Submit {
+    #[command(flatten)]
+    pub work: Work,
+    /// How many tasks share the work
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub shards: u64,
+    /// The run folder; the scripts, the shards and their logs go to `cluster` in it [default: reports/MODEL--DATASET--SPLIT]
+    #[arg(long, value_name = "RUN")]
+    pub out: Option<PathBuf>,
+    /// Slurm's partition
+    #[arg(long, value_name = "NAME", value_parser = one_line)]
+    pub partition: Option<String>,
+    /// What each shard's task needs, as gpu:1
+    #[arg(long, value_name = "LIST", value_parser = one_line)]
+    pub gres: Option<String>,
+    /// Time limit of a task, as 4:00:00; a task that meets it goes on where it was
+    #[arg(long, value_name = "TIME", value_parser = one_line)]
+    pub time: Option<String>,
+    /// Whom the time is charged to
+    #[arg(long, value_name = "NAME", value_parser = one_line)]
+    pub account: Option<String>,
+    /// Another option of sbatch, as --sbatch=--constraint=a100; may be given several times
+    #[arg(long, value_name = "OPTION", value_parser = sbatch_option, allow_hyphen_values = true)]
+    pub sbatch: Vec<String>,
+    /// How often shards that did not finish are submitted again
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub retries: usize,
+    /// Print the scripts, and write and submit nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Args)]
+pub struct Resubmit {
+    /// The run folder
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// Not if that has been done N times
+    #[arg(long, value_name = "N")]
+    pub retries: Option<usize>,
+}
+
+#[derive(Args)]
+pub struct ClusterStatus {
+    /// The run folder
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = PlainFormat::Text)]
+    pub format: PlainFormat,
 }
 
 #[derive(Args)]
@@ -770,6 +871,14 @@ pub enum Weights {
         #[arg(long, value_name = "N", default_value_t = 200, value_parser = positive)]
         pictures: usize,
     },
+}
+
+fn sbatch_option(text: &str) -> Result<String, String> {
+    script::check_line(text).map(|()| text.to_owned())
+}
+
+fn one_line(text: &str) -> Result<String, String> {
+    script::check_line(&format!("--x={text}")).map(|()| text.to_owned()).map_err(|_| "has a control character".into())
 }
 
 fn positive(text: &str) -> Result<usize, String> {

@@ -15,6 +15,7 @@ use crate::explain::gradcam::Cam;
 use crate::explain::localization::Draws;
 use crate::files;
 use crate::inference::engine::Pace;
+use crate::inference::journal::Others;
 use crate::inference::session::Plan;
 use crate::models;
 use crate::predictions::Policy;
@@ -51,10 +52,12 @@ pub fn run(args: &args::Demo) -> Result<()> {
         part: None,
         policy: Policy::default(),
         calibration: None,
+        training: None,
         device: Device::Cpu,
         pace: Pace { batch: 16, decoders: rayon::current_num_threads(), strict: true },
         folder: RunFolder::new(&out),
         resume: false,
+        others: Others::Refused,
     };
     let (samples, card) = (plan.dataset.samples[..EXPLAINED].to_vec(), plan.model.0.clone());
     evaluate::carry_out(plan, args.headless)?;

@@ -11,13 +11,14 @@ use crate::data;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::inference::engine::Pace;
+use crate::inference::journal::Others;
 use crate::inference::part::Part;
 use crate::inference::session::{Plan, Session, Start};
 use crate::labels;
 use crate::metrics::evaluation::{self, Evaluation, Settings};
 use crate::metrics::recalibration::Calibrators;
 use crate::predictions;
-use crate::run::{Calibration, RunFolder};
+use crate::run::{Calibration, Description, RunFolder};
 use crate::tui::app::App;
 use crate::tui::event;
 use crate::tui::image::Choice;
@@ -27,36 +28,39 @@ use crate::tui::watch::Watch;
 
 /// Carries the verb out.
 pub fn run(args: &args::Evaluate) -> Result<()> {
-    let device = args.machine.device.open()?;
-    let threads = machine::threads(args.machine.threads)?;
-    let (model, model_home) = catalogue::model(&args.model)?;
-    let card = catalogue::dataset(&args.data)?;
-    let mut dataset = data::load(&card, args.root.as_deref(), args.split.as_deref())?;
+    let work = &args.work;
+    let device = work.machine.device.open()?;
+    let threads = machine::threads(work.machine.threads)?;
+    let (model, model_home) = catalogue::model(&work.model)?;
+    let card = catalogue::dataset(&work.data)?;
+    let mut dataset = data::load(&card, work.root.as_deref(), work.split.as_deref())?;
     dataset.notes.iter().for_each(|n| note(n));
-    if let Some(limit) = args.limit {
+    if let Some(limit) = work.limit {
         dataset.samples.truncate(limit);
     }
     let part = args.shard.map(|shard| Part::cut(&mut dataset, shard));
     let folder = match &args.out {
         Some(out) => RunFolder::new(out),
-        None => RunFolder::usual(&model, &card, args.split.as_deref(), args.shard),
+        None => RunFolder::usual(&model, &card, work.split.as_deref(), args.shard),
     };
     label_notes(&model, &dataset.labels);
     preflight::before(&model, &model_home, &dataset, &device)?;
-    let calibration = args.calibration.as_deref().map(|path| calibration(path, &model)).transpose()?;
+    let calibration = work.calibration.as_deref().map(|path| calibration(path, &model)).transpose()?;
     let plan = Plan {
         model: (model, model_home),
         dataset_card: card,
         dataset,
-        split: args.split.clone(),
-        limit: args.limit,
+        split: work.split.clone(),
+        limit: work.limit,
         part,
-        policy: args.policy.resolve(),
+        policy: work.policy.resolve(),
         calibration,
+        training: None,
         device,
-        pace: Pace { batch: args.machine.batch, decoders: threads, strict: args.strict },
+        pace: Pace { batch: work.machine.batch, decoders: threads, strict: work.strict },
         folder,
         resume: args.resume,
+        others: if args.overlap { Others::Tolerated } else { Others::Refused },
     };
     carry_out(plan, args.headless)
 }
@@ -99,8 +103,16 @@ fn in_text(plan: Plan) -> Result<String> {
     let (evaluation, failed) = match Session::begin(plan)? {
         Start::AlreadyFinished => {
             note("this run is finished already; its table is shown again");
+            let failed = folder.read_failures()?.len();
+            // A shard may be empty; a table never is.
+            if Description::read(&folder)?.images == failed {
+                return Ok(format!(
+                    "no image, and {failed} that could not be read\nwritten to {}\n",
+                    folder.path().display()
+                ));
+            }
             let predictions = predictions::read(&folder.predictions(), None)?;
-            (evaluation::evaluate(&predictions, None, &settings)?, 0)
+            (evaluation::evaluate(&predictions, None, &settings)?, failed)
         }
         Start::Begun(session) => {
             let stop = machine::stop_flag()?;

@@ -7,7 +7,7 @@ use candle_core::Device;
 
 use crate::cards::catalogue;
 use crate::cli::explain_work;
-use crate::data::{self, Sample};
+use crate::data::{self, Dataset, Sample};
 use crate::error::{Error, Result};
 use crate::explain::explainer::{Explainer, Method};
 use crate::explain::gradcam::Cam;
@@ -15,7 +15,7 @@ use crate::explain::overlay::{self, Caption};
 use crate::imaging::encode;
 use crate::metrics::operating_point::Rule;
 use crate::metrics::roc::Ranked;
-use crate::models;
+use crate::models::{self, Model};
 use crate::predictions::{self, Predictions};
 use crate::report::examples::{self, Example, Outcome};
 use crate::run::{Description, RunFolder};
@@ -24,29 +24,38 @@ use crate::run::{Description, RunFolder};
 const LABELS: usize = 20;
 
 /// Draws for each label, at Youden's threshold, the surest true positive, the surest false positive and the surest false
-/// negative with the model's Grad-CAM over them. `model` names the model's card where it is not bundled, `root` the
-/// folder of the images where the dataset's card does not.
+/// negative with the model's Grad-CAM over them, into the run's `explain/`. `model` names the model's card where it is not
+/// bundled, `root` the folder of the images where the dataset's card does not.
 pub fn draw(folder: &RunFolder, run: &Description, model: Option<&str>, root: Option<&Path>) -> Result<()> {
-    let table = predictions::read(&folder.predictions(), None)?;
-    let chosen = choose(&table, run)?;
     let (_, home) = catalogue::model(model.unwrap_or(&run.model.name))?;
     let (network, weights) = models::load(&run.model, &home, &Device::Cpu)?;
     if weights != run.hashes.weights {
         return Err(Error::new("the weights are not those of the run").at(format_args!("model `{}`", run.model.name)));
     }
     let dataset = data::load(&run.dataset, root, run.split.as_deref())?;
+    let (list, pictures) = make(folder, run, &network, &dataset)?;
+    examples::write(folder, &list, &pictures)
+}
+
+/// The same in memory: the examples and their pictures.
+pub fn make(
+    folder: &RunFolder,
+    run: &Description,
+    network: &Model,
+    dataset: &Dataset,
+) -> Result<(Vec<Example>, Vec<Vec<u8>>)> {
+    let chosen = choose(&predictions::read(&folder.predictions(), None)?, run)?;
     let samples: HashMap<&str, &Sample> = dataset.samples.iter().map(|s| (s.id.as_str(), s)).collect();
-    let explainer = Explainer::new(&network, &run.model, Method::Cam(Cam::GradCam), None)?;
-    let mut pictures = Vec::with_capacity(chosen.len());
-    for (example, label) in &chosen {
+    let explainer = Explainer::new(network, &run.model, Method::Cam(Cam::GradCam), None)?;
+    let picture = |(example, label): &(Example, usize)| {
         let sample = samples.get(example.image.as_str()).ok_or_else(|| {
             Error::new(format!("image `{}` is not there", example.image))
                 .mend("give the folder of the images with --root")
         })?;
-        pictures.push(overlaid(&explainer, sample, *label, example)?);
-    }
-    let list: Vec<Example> = chosen.into_iter().map(|(example, _)| example).collect();
-    examples::write(folder, &list, &pictures)
+        overlaid(&explainer, sample, *label, example)
+    };
+    let pictures = chosen.iter().map(picture).collect::<Result<_>>()?;
+    Ok((chosen.into_iter().map(|(example, _)| example).collect(), pictures))
 }
 
 /// The examples with the number of their label in the model.

@@ -116,8 +116,9 @@ impl Found {
 
     /// Tables for a person: localisation and trust where they were asked for, else every map.
     pub fn text(&self) -> String {
-        let mut parts = vec![format!("{} of {}: {} maps\n", self.method, self.model, self.rows.len())];
-        if self.localization.is_empty() && self.trust.is_empty() {
+        let maps = if self.rows.len() == 1 { "map" } else { "maps" };
+        let mut parts = vec![format!("{} of {}: {} {maps}\n", self.method, self.model, self.rows.len())];
+        if !self.rows.is_empty() && self.localization.is_empty() && self.trust.is_empty() {
             parts.push(self.maps());
         }
         if !self.localization.is_empty() {

@@ -4,6 +4,7 @@ mod args;
 mod audit;
 mod calibrate;
 mod clinical;
+mod cluster;
 mod compare;
 mod datasets;
 mod demo;
@@ -26,6 +27,8 @@ mod reproduce_text;
 mod score;
 mod score_text;
 mod table;
+mod train;
+mod train_results;
 mod tui;
 mod verify;
 mod weights;
@@ -47,7 +50,9 @@ pub fn main() -> ExitCode {
         Some(args::Verb::Reproduce(args)) => return ended(reproduce::run(&args)),
         Some(args::Verb::Demo(args)) => demo::run(&args),
         Some(args::Verb::Evaluate(args)) => evaluate::run(&args),
+        Some(args::Verb::Train(args)) => train::run(&args),
         Some(args::Verb::Merge(args)) => merge::run(&args),
+        Some(args::Verb::Cluster { verb }) => cluster::run(&verb),
         Some(args::Verb::Predict(args)) => predict::run(&args),
         Some(args::Verb::Explain(args)) => explain::run(&args),
         Some(args::Verb::Score(args)) => score::run(&args),

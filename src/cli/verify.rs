@@ -6,7 +6,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use crate::cards::catalogue;
-use crate::cli::{args, machine, print, progress};
+use crate::cli::{args, example_pictures, machine, print, progress};
 use crate::data::manifest::{Manifest, Row};
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
@@ -14,8 +14,9 @@ use crate::inference::engine::{self, Job, Pace};
 use crate::inference::finding::Finding;
 use crate::inference::journal::Output;
 use crate::metrics::recalibration::Calibrators;
-use crate::models;
+use crate::models::{self, Model};
 use crate::predictions;
+use crate::report::examples;
 use crate::report::verify::{self, Findings, Trust};
 use crate::run::{Description, RunFolder, instruction_set};
 
@@ -48,6 +49,10 @@ pub fn run(args: &args::Verify) -> Result<bool> {
                 }
             }
         },
+    }
+    if findings.pictures > 0 {
+        let what = format!("what the {} example pictures show: only their hashes were compared", findings.pictures);
+        findings.unchecked.push(what);
     }
     print(&text(&findings))?;
     Ok(findings.off.is_empty())
@@ -189,6 +194,38 @@ fn predict_again(
         findings.checked.push(format!("predictions: {compared} logits and probabilities predicted again, {within}"));
     }
     told(off, "predictions", findings);
+    if same_machine && findings.pictures > 0 {
+        draw_again(folder, description, &model, dataset, findings)?;
+    }
+    Ok(())
+}
+
+/// Compares the example pictures with what the model draws, where the list of them is ours: nobody else's can be drawn again.
+fn draw_again(
+    folder: &RunFolder,
+    description: &Description,
+    model: &Model,
+    dataset: &Dataset,
+    findings: &mut Findings,
+) -> Result<()> {
+    let (listed, pictures) = examples::read(folder)?;
+    let (list, drawn) = match example_pictures::make(folder, description, model, dataset) {
+        Ok(made) => made,
+        Err(e) => {
+            findings.off.push(format!("example pictures: {e}"));
+            return Ok(());
+        }
+    };
+    if list != listed {
+        return Ok(());
+    }
+    let other = list.iter().zip(drawn.iter().zip(&pictures)).filter(|(_, (ours, theirs))| ours != theirs);
+    let off: Vec<_> = other.map(|(e, _)| format!("explain/{}: not the picture that the model draws", e.file)).collect();
+    if off.is_empty() {
+        findings.checked.push(format!("pictures: {} examples drawn again, all the same bytes", list.len()));
+    }
+    findings.pictures = 0;
+    told(off, "example pictures", findings);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! `roentgen weights`: the model cards, their files, and the reference statistics of a card.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
 use candle_core::Device;
@@ -128,7 +129,9 @@ fn convert(from: &str, to: &Path) -> Result<()> {
         metadata.insert("labels".to_owned(), card.labels.join(", "));
         metadata.insert("licence".to_owned(), card.licence);
     }
-    files::write_with(to, |file| weights::write_safetensors(&tensors, &metadata, file))?;
+    let fill =
+        |file: &mut dyn Write| weights::write_safetensors(&tensors, &metadata, file).map_err(|e| Error::io(to, e));
+    files::write_hashed(to, fill)?;
     print(&format!("{}: {} tensors\n", to.display(), tensors.shapes().len()))
 }
 

@@ -125,8 +125,10 @@ impl Regions {
             Numbers(Vec<u64>),
         }
         type Masks = std::collections::BTreeMap<String, std::collections::BTreeMap<String, Mask>>;
-        let file: Masks = serde_json::from_str(text)
-            .map_err(|e| Error::new(e.to_string()).mend("give a JSON file of image, label, `size` and `counts`"))?;
+        let file: Masks = serde_json::from_str(text).map_err(|e| {
+            Error::new(e.to_string())
+                .mend("give CheXlocalize's segmentations (image, label, `size` and `counts`), not its contours")
+        })?;
         let mut regions = Self::default();
         for (image, masks) in file {
             for (label, Mask { size: [height, width], counts }) in masks {

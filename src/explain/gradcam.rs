@@ -2,6 +2,7 @@
 //! (Chattopadhay et al. 2018) and HiResCAM (Draelos and Carin 2020).
 
 use candle_core::Tensor;
+use rayon::prelude::*;
 
 use super::map::Map;
 use crate::error::Result;
@@ -28,7 +29,7 @@ pub fn maps(model: &Model, image: &Tensor, layer: &Layer, labels: &[usize], cam:
         let values = cam.of(&found.maps, gradient, height * width);
         Map { width, height, values }
     };
-    Ok((found.gradients.iter().map(map).collect(), found.logits))
+    Ok((found.gradients.par_iter().map(map).collect(), found.logits))
 }
 
 /// Grad-CAM of label number `label` at the maps that are pooled, and the image's logits.
@@ -38,13 +39,16 @@ pub fn gradcam(model: &Model, image: &Tensor, label: usize) -> Result<(Map, Vec<
 }
 
 impl Cam {
-    /// The map over `places` places, from maps and gradients of some channels.
+    /// The map over `places` places, from maps of some channels and their gradients, of every place or one for all.
     fn of(self, maps: &[f32], gradients: &[f32], places: usize) -> Vec<f32> {
         let mut sum = vec![0f64; places];
-        for (map, gradient) in maps.chunks_exact(places).zip(gradients.chunks_exact(places)) {
+        let each = (gradients.len() * places / maps.len().max(1)).max(1);
+        for (map, gradient) in maps.chunks_exact(places).zip(gradients.chunks_exact(each)) {
             let weight = match self {
                 Self::GradCam => mean(gradient),
                 Self::GradCamPlusPlus => positive(map, gradient),
+                // One gradient for all places is a weight.
+                Self::HiResCam if each == 1 => f64::from(gradient[0]),
                 Self::HiResCam => {
                     let products = map.iter().zip(gradient).map(|(v, g)| f64::from(*v) * f64::from(*g));
                     sum.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
@@ -65,7 +69,8 @@ fn mean(values: &[f32]) -> f64 {
 fn positive(map: &[f32], gradient: &[f32]) -> f64 {
     let total: f64 = map.iter().map(|v| f64::from(*v)).sum();
     let part = |g: f64| g * g / (2.0 * g * g + total * g * g * g + 1e-6) * g;
-    gradient.iter().map(|g| f64::from(*g)).filter(|g| *g > 0.0).map(part).sum()
+    let sum: f64 = gradient.iter().map(|g| f64::from(*g)).filter(|g| *g > 0.0).map(part).sum();
+    sum * (map.len() / gradient.len()) as f64
 }
 
 #[cfg(test)]
@@ -85,6 +90,12 @@ mod tests {
         let plus = Cam::GradCamPlusPlus.of(&maps, &gradients, 2);
         assert!((f64::from(plus[0]) - weight).abs() < 1e-5 && (f64::from(plus[1]) - 2.0 * weight).abs() < 1e-5);
         assert_eq!(Cam::GradCam.of(&maps, &[-1.0, -1.0, 0.0, 0.0], 2), [0.0, 0.0]);
+        // One gradient for all places of a channel is that of each.
+        for cam in [Cam::GradCam, Cam::GradCamPlusPlus, Cam::HiResCam] {
+            let (each, one) = (cam.of(&maps, &[0.5, 0.5, -3.0, -3.0], 2), cam.of(&maps, &[0.5, -3.0], 2));
+            assert!(one.iter().all(|v| *v > 0.0), "{one:?}");
+            assert_eq!(each, one);
+        }
     }
 
     #[test]
@@ -101,7 +112,8 @@ mod tests {
         let (a, b) = (of(7), of(31));
         for label in all {
             let total = |g: &models::LayerGradients| -> f32 {
-                g.maps.iter().zip(&g.gradients[label]).map(|(v, g)| v * g).sum()
+                let places = g.maps.chunks_exact(g.shape.1 * g.shape.2).zip(&g.gradients[label]);
+                places.map(|(map, gradient)| map.iter().map(|v| v * gradient).sum::<f32>()).sum()
             };
             let (parts, logits) = (total(&a) - total(&b), a.logits[label] - b.logits[label]);
             assert!((parts - logits).abs() < 1e-3 * (1.0 + logits.abs()), "{parts} {logits}");

@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 
 use super::map::Map;
+use super::perturb::Planes;
 use crate::cards::model::Input;
 use crate::error::{Error, Result};
 use crate::imaging::decode::{Picture, Pixels};
@@ -125,8 +126,10 @@ impl Baseline {
         match self {
             Self::Zeros => image.zeros_like().map_err(fault),
             Self::Mean => {
-                let mean = image.mean_keepdim(3).and_then(|m| m.mean_keepdim(2)).map_err(fault)?;
-                mean.broadcast_as(image.shape()).and_then(|m| m.contiguous()).map_err(fault)
+                let (_, _, height, width) = image.dims4().map_err(fault)?;
+                let values = image.flatten_all().and_then(|x| x.to_vec1::<f32>()).map_err(fault)?;
+                let mean = Planes { values: &values, width, height }.mean();
+                Tensor::from_vec(mean, image.shape(), image.device()).map_err(fault)
             }
             Self::Black => {
                 let pixels = Pixels::Gray(vec![0; size.0 * size.1]);
@@ -213,6 +216,11 @@ mod tests {
         assert_eq!(run(3), integral);
         let gained = integral.total - integral.completeness_error;
         assert!(integral.completeness_error.abs() < 0.05 * gained.abs().max(1.0), "{integral:?}");
+        // A constant image is its mean to the last bit.
+        let constant = Tensor::full(0.501_960_8f32, (1, 1, 33, 31), &Device::Cpu).unwrap();
+        let mean = Baseline::Mean.of(&constant, &card.input, (33, 31)).unwrap();
+        let values = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(values(&mean), values(&constant));
         // A constant image on the way to itself gains nothing.
         let nothing = integrate(&model, &baseline, &baseline, 1, 2, Rule::Trapezoid).unwrap();
         assert_eq!((nothing.total, nothing.completeness_error, nothing.map.highest()), (0.0, 0.0, 0.0));

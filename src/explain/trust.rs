@@ -35,6 +35,18 @@ pub enum Badge {
     NotTested,
 }
 
+impl Badge {
+    /// What a probability that random maps are as good, and the correlations with the maps of random weights, say.
+    fn of(p_value: Option<f64>, correlations: Option<[f64; 3]>) -> Self {
+        match (p_value, correlations) {
+            (Some(_), Some([.., all])) if all >= INSENSITIVE => Self::InsensitiveToWeights,
+            (Some(p), Some(_)) if p <= LEVEL => Self::Faithful,
+            (Some(_), Some(_)) => Self::NotBetterThanRandom,
+            _ => Self::NotTested,
+        }
+    }
+}
+
 impl fmt::Display for Badge {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
@@ -125,12 +137,6 @@ impl Trust {
             .zip(mean(&|t| t.correlations[1]))
             .zip(mean(&|t| t.correlations[2]))
             .map(|((a, b), c)| [a, b, c]);
-        let badge = match (p_value, correlations) {
-            (Some(_), Some([.., all])) if all >= INSENSITIVE => Badge::InsensitiveToWeights,
-            (Some(p), Some(_)) if p <= LEVEL => Badge::Faithful,
-            (Some(_), Some(_)) => Badge::NotBetterThanRandom,
-            _ => Badge::NotTested,
-        };
         Self {
             label: label.to_owned(),
             n,
@@ -142,8 +148,13 @@ impl Trust {
             road_random: by_chance(|f| f.road),
             p_value,
             correlation_when_random: correlations,
-            badge,
+            badge: Badge::of(p_value, correlations),
         }
+    }
+
+    /// Whether the badge is what the numbers give.
+    pub fn is_sound(&self) -> bool {
+        self.badge == Badge::of(self.p_value, self.correlation_when_random)
     }
 
     /// One line for a person.
@@ -195,6 +206,8 @@ mod tests {
         assert_eq!(badge(&[trial(0.3, 0.3, 0.0)]), Badge::NotBetterThanRandom);
         assert_eq!(badge(&[trial(0.3, 0.1, 0.7)]), Badge::InsensitiveToWeights);
         assert_eq!(badge(&[]), Badge::NotTested);
+        let sound = Trust::of("Mass", &[trial(0.3, 0.3, 0.0)]);
+        assert!(sound.is_sound() && !Trust { badge: Badge::Faithful, ..sound }.is_sound());
         let line = Trust::of("Mass", &[trial(0.3, 0.1, 0.0)]).line();
         assert_eq!(line, "faithful (ROAD 0.300, random maps 0.100, p 0.05, 1 images)");
         assert_eq!(Trust::of("Mass", &[]).line(), "not tested");

@@ -1,5 +1,6 @@
 //! Files to pixels to a network's input: decoding, windowing, resampling, preprocessing.
 
+pub mod augment;
 pub mod decode;
 mod dicom;
 pub mod encode;

@@ -31,32 +31,44 @@ use crate::error::{Error, Result};
 /// the `shorter` mode on very long pictures does.
 pub fn apply(input: &Input, picture: &Picture) -> Result<(Vec<f32>, usize, usize)> {
     let mut image = Image::new(picture, input.channels);
-    let mut range = picture.range;
-    for step in &input.steps {
-        match step {
-            Step::Window { .. } => {}
-            Step::Resize { size, mode, filter } => image.resize(*size, *mode, *filter)?,
-            Step::CenterCrop { size } => image.center_crop(*size),
-            Step::Scale { to } => {
-                let ([low, high], [a, b]) = (range, *to);
-                image.planes(1).iter_mut().flatten().for_each(|x| *x = (*x - low) / (high - low) * (b - a) + a);
-                range = *to;
-            }
-            Step::Normalize { mean, std } => {
-                let planes = image.planes(mean.len().max(std.len()));
-                // One mean or deviation serves all channels.
-                let of = |values: &[f32], channel: usize| values[channel.min(values.len() - 1)];
-                for (channel, plane) in planes.iter_mut().enumerate() {
-                    let (mean, std) = (of(mean, channel), of(std, channel));
-                    plane.iter_mut().for_each(|x| *x = (*x - mean) / std);
-                }
-            }
-            Step::Standardize => standardize(image.planes(1)),
-        }
-    }
+    image.carry_out(&input.steps, picture.range)?;
+    Ok(image.finish(input.channels))
+}
+
+/// The input in two: the steps before the first that computes, which leave 8-bit pictures in 8 bits, and the others.
+pub fn split(input: &Input) -> (Input, Input) {
+    let computes = |step: &Step| matches!(step, Step::Scale { .. } | Step::Normalize { .. } | Step::Standardize);
+    let first = input.steps.iter().position(computes).unwrap_or(input.steps.len());
+    let part = |steps: &[Step]| Input { channels: input.channels, steps: steps.to_vec() };
+    (part(&input.steps[..first]), part(&input.steps[first..]))
+}
+
+/// What the steps of `shape`, of which none computes, make of a picture. Errors as [`apply`].
+pub fn reshape(shape: &Input, picture: &Picture) -> Result<Picture> {
+    let mut image = Image::new(picture, shape.channels);
+    image.carry_out(&shape.steps, picture.range)?;
     let (width, height) = image.size;
-    let planes = std::mem::take(image.planes(input.channels));
-    Ok((planes.concat(), height, width))
+    let pixels = match image.samples {
+        Samples::Gray(gray) => Pixels::Gray(gray.into_owned()),
+        Samples::Rgb(rgb) => Pixels::Rgb(rgb.into_owned()),
+        // Only a picture of one plane of floats begins as planes, and no step without arithmetic adds one.
+        Samples::Planes(planes) => Pixels::Float(planes.concat()),
+    };
+    Ok(Picture { width, height, pixels, range: picture.range })
+}
+
+/// As [`apply`], with the planes (one of a gray picture) and their size (columns, rows) put through `change` before the
+/// first step.
+pub fn apply_changed(
+    input: &Input,
+    picture: &Picture,
+    change: impl FnOnce(&mut [Vec<f32>], (usize, usize)),
+) -> Result<(Vec<f32>, usize, usize)> {
+    let mut image = Image::new(picture, input.channels);
+    let size = image.size;
+    change(image.planes(1), size);
+    image.carry_out(&input.steps, picture.range)?;
+    Ok(image.finish(input.channels))
 }
 
 /// A picture on its way through the steps.
@@ -83,6 +95,39 @@ impl<'a> Image<'a> {
             Pixels::Float(plane) => Samples::Planes(vec![plane.clone()]),
         };
         Self { size: (picture.width, picture.height), samples }
+    }
+
+    /// The steps one after the other; `range` is that of the samples.
+    fn carry_out(&mut self, steps: &[Step], mut range: [f32; 2]) -> Result<()> {
+        for step in steps {
+            match step {
+                Step::Window { .. } => {}
+                Step::Resize { size, mode, filter } => self.resize(*size, *mode, *filter)?,
+                Step::CenterCrop { size } => self.center_crop(*size),
+                Step::Scale { to } => {
+                    let ([low, high], [a, b]) = (range, *to);
+                    self.planes(1).iter_mut().flatten().for_each(|x| *x = (*x - low) / (high - low) * (b - a) + a);
+                    range = *to;
+                }
+                Step::Normalize { mean, std } => {
+                    let planes = self.planes(mean.len().max(std.len()));
+                    // One mean or deviation serves all channels.
+                    let of = |values: &[f32], channel: usize| values[channel.min(values.len() - 1)];
+                    for (channel, plane) in planes.iter_mut().enumerate() {
+                        let (mean, std) = (of(mean, channel), of(std, channel));
+                        plane.iter_mut().for_each(|x| *x = (*x - mean) / std);
+                    }
+                }
+                Step::Standardize => standardize(self.planes(1)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The planes, one after the other, with height and width.
+    fn finish(&mut self, channels: usize) -> (Vec<f32>, usize, usize) {
+        let (width, height) = self.size;
+        (std::mem::take(self.planes(channels)).concat(), height, width)
     }
 
     /// The samples as planes of floats, at least `at_least` of them: one plane is repeated.

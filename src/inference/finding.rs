@@ -58,13 +58,9 @@ impl Finding {
     /// Writes the files of the finished run, `evaluation` (a JSON document) among them; `run.toml`, with the hashes of
     /// the others, goes last.
     pub fn write(&self, folder: &RunFolder, mut description: Description, evaluation: &[u8]) -> Result<()> {
-        let (mut manifest, mut table) = (Vec::new(), Vec::new());
-        self.manifest.write(&mut manifest)?;
-        self.predictions.write(&mut table)?;
-        description.hashes.manifest = Some(files::sha256(&manifest));
-        description.hashes.predictions = Some(files::sha256(&table));
-        files::write(&folder.manifest(), &manifest)?;
-        files::write(&folder.predictions(), &table)?;
+        description.hashes.manifest = Some(files::write_hashed(&folder.manifest(), |out| self.manifest.write(out))?);
+        description.hashes.predictions =
+            Some(files::write_hashed(&folder.predictions(), |out| self.predictions.write(out))?);
         if !self.failures.is_empty() {
             files::write(&folder.failures(), &self.failures_csv()?)?;
         }

@@ -57,7 +57,7 @@ fn description(folder: &RunFolder) -> Result<Description> {
     if description.shard.is_none() {
         return Err(Error::new("this run is no shard").at(place).mend("merge runs of `evaluate --shard I/N`"));
     }
-    if folder.journal().exists() || description.hashes.predictions.is_none() {
+    if folder.journal().exists() || !description.is_finished() {
         return Err(Error::new("this shard is not finished").at(place).mend("go on with it by `evaluate --resume`"));
     }
     Ok(description)

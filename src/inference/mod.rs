@@ -3,6 +3,7 @@
 pub mod device;
 pub mod engine;
 pub mod finding;
+pub mod finish;
 pub mod journal;
 pub mod merge;
 pub mod part;

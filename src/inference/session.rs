@@ -13,11 +13,12 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::inference::engine::{self, Job, Pace, Progress};
 use crate::inference::finding::Finding;
-use crate::inference::journal::{Journal, Outcome};
+use crate::inference::finish;
+use crate::inference::journal::{Journal, Others, Outcome};
 use crate::inference::part::Part;
 use crate::models::{self, Model};
 use crate::predictions::Policy;
-use crate::run::{Calibration, Description, Hashes, RunFolder, SCHEMA, instruction_set};
+use crate::run::{Calibration, Description, Hashes, RunFolder, SCHEMA, Training, instruction_set};
 
 /// What is to be run.
 pub struct Plan {
@@ -37,6 +38,8 @@ pub struct Plan {
     pub policy: Policy,
     /// The maps that the caller will put the probabilities through: part of what the run is.
     pub calibration: Option<Calibration>,
+    /// How the model was trained, where this run measures a training.
+    pub training: Option<Training>,
     /// Where the network runs.
     pub device: Device,
     /// How to go about it.
@@ -45,6 +48,8 @@ pub struct Plan {
     pub folder: RunFolder,
     /// Whether an unfinished run there is gone on with.
     pub resume: bool,
+    /// Whether other processes may be at work on it too.
+    pub others: Others,
 }
 
 /// A begun run: the model is loaded, the folder is there and its journal is open.
@@ -87,37 +92,40 @@ impl Session {
             shard: plan.part.as_ref().map(|part| part.shard),
             hashes: Hashes { weights, samples, ..Hashes::default() },
             calibration: plan.calibration.clone(),
+            training: plan.training.clone(),
             model: card.clone(),
             dataset: plan.dataset_card.clone(),
         };
         let (folder, fingerprint) = (&plan.folder, description.fingerprint()?);
+        finish::settle(folder)?;
         let begun = folder.journal().exists();
-        let (journal, kept) = if begun && plan.resume {
-            let resumed = Journal::resume(&folder.journal(), &fingerprint)?;
-            files::remove_unfinished(folder.path())?;
-            resumed
-        } else if begun {
+        if begun && !plan.resume {
             return Err(Error::usage("there is an unfinished run in it")
                 .at(folder.path().display())
                 .mend("go on with it by --resume, or choose another --out"));
-        } else if folder.run_toml().exists() {
-            if plan.resume && Description::read(folder)?.fingerprint()? == fingerprint {
+        } else if !begun && folder.run_toml().exists() {
+            if plan.resume && folder.is_finished() && Description::read(folder)?.fingerprint()? == fingerprint {
                 return Ok(Start::AlreadyFinished);
             }
             return Err(Error::usage("there is a finished run in it")
                 .at(folder.path().display())
                 .mend("choose another --out, or remove the folder"));
-        } else {
+        } else if !begun {
             std::fs::create_dir_all(folder.path()).map_err(|e| Error::io(folder.path(), e))?;
             let mut entries = folder.path().read_dir().map_err(|e| Error::io(folder.path(), e))?;
-            if entries.next().is_some() {
+            if plan.others == Others::Refused && entries.next().is_some() {
                 return Err(Error::usage("the folder holds other files")
                     .at(folder.path().display())
                     .mend("choose an empty or a new folder for --out"));
             }
-            (Journal::create(&folder.journal(), &fingerprint)?, Vec::new())
-        };
-        files::write(&folder.run_toml(), description.to_toml()?.as_bytes())?;
+        }
+        let (journal, kept) = Journal::open(&folder.journal(), &fingerprint, plan.others)?;
+        files::write_if_absent(&folder.run_toml(), description.to_toml()?.as_bytes())?;
+        // Another attempt may have finished the run since it was looked at.
+        finish::settle(folder)?;
+        if folder.is_finished() {
+            return Ok(Start::AlreadyFinished);
+        }
         Ok(Start::Begun(Box::new(Self { plan, model, description, journal, kept })))
     }
 
@@ -135,14 +143,14 @@ impl Session {
         Finding::of(card, dataset, outcomes)
     }
 
-    /// Writes the finished run's files, `evaluation` (a JSON document) among them; the journal goes last, so a run
-    /// killed before that is finished by `--resume`.
+    /// Writes the finished run's files, `evaluation` (a JSON document) among them, unless another attempt has: [`finish`].
     pub fn finish(self, finding: &Finding, evaluation: &[u8]) -> Result<()> {
-        let folder = &self.plan.folder;
-        if let Some(part) = &self.plan.part {
-            part.write(&folder.positions())?;
-        }
-        finding.write(folder, self.description, evaluation)?;
-        std::fs::remove_file(folder.journal()).map_err(|e| Error::io(&folder.journal(), e))
+        let Self { plan, description, .. } = self;
+        finish::finish(&plan.folder, |folder| {
+            if let Some(part) = &plan.part {
+                part.write(&folder.positions())?;
+            }
+            finding.write(folder, description, evaluation)
+        })
     }
 }

@@ -92,7 +92,12 @@ impl Head {
 
     /// The maps that are pooled, `[n, features, h, w]`, to logits `[n, labels]`.
     pub fn logits(&self, maps: &Tensor) -> CandleResult<Tensor> {
-        self.layers.iter().try_fold(ops::global_average(maps)?, |x, layer| layer.forward(&x))
+        self.of_means(&ops::global_average(maps)?)
+    }
+
+    /// What comes of pooling, `[n, features]`, to logits `[n, labels]`.
+    pub fn of_means(&self, means: &Tensor) -> CandleResult<Tensor> {
+        self.layers.iter().try_fold(means.clone(), |x, layer| layer.forward(&x))
     }
 }
 

@@ -55,6 +55,33 @@ pub fn initial(card: &ModelCard, seed: u64) -> Result<Tensors> {
     Ok(draw.tensors)
 }
 
+/// Puts the weights of `file` into the place of those in `weights`, but for the head's where `backbone_only`. Weights
+/// that the file lacks, and others that it has, are one error that lists them; its head is not looked at if not wanted.
+pub fn put(card: &ModelCard, weights: &mut Tensors, mut file: Tensors, backbone_only: bool) -> Result<()> {
+    let own = registry::describe(card, &mut |_, _| Ok(()))?.classifier;
+    let of_head = |name: &str| {
+        let within = |layer: &str| name.strip_prefix(layer).is_some_and(|rest| rest.starts_with('.'));
+        within(own) || within("classifier") || within("fc")
+    };
+    let mut fault = None;
+    weights.change(|name, shape, values| {
+        if backbone_only && of_head(name) {
+            return;
+        }
+        match file.take(name, shape) {
+            Ok(found) => values.copy_from_slice(&found),
+            Err(e) => drop(fault.get_or_insert(e)),
+        }
+    });
+    if backbone_only {
+        file.drop_named(of_head);
+    }
+    match fault {
+        Some(e) => Err(e),
+        None => file.finish(),
+    }
+}
+
 struct Draw {
     tensors: Tensors,
     seed: u64,

@@ -76,7 +76,7 @@ pub fn lock_of(home: &Home, places: &Places) -> PathBuf {
 }
 
 /// The weight file of a card and its SHA-256. A file of the Hub comes from the cache, never from the network.
-fn weight_file(card: &ModelCard, home: &Home) -> Result<(CardFile, String)> {
+pub fn weight_file(card: &ModelCard, home: &Home) -> Result<(CardFile, String)> {
     let Some(path) = &card.weights.path else {
         let places = Places::from_env()?;
         let lock = Lock::read(&lock_of(home, &places))?;

@@ -16,9 +16,9 @@ mod resnet;
 
 pub use gradients::LayerGradients;
 pub use head::probabilities;
-pub use initial::initial;
+pub use initial::{initial, put};
 pub use layers::Layer;
-pub use load::{load, load_changed, lock_of, tensors};
+pub use load::{load, load_changed, lock_of, tensors, weight_file};
 pub use model::Model;
 pub use network::{Network, Pass};
 pub use registry::build;

@@ -94,6 +94,13 @@ impl Network {
         self.vars.iter().map(|(name, var)| (name.as_str(), var)).filter(|(name, _)| !name.contains(".running_"))
     }
 
+    /// Those of the head alone.
+    pub fn head_parameters(&self) -> impl Iterator<Item = (&str, &Var)> {
+        let of_head =
+            |name: &str| self.head.iter().any(|d| name.strip_prefix(&d.name).is_some_and(|r| r.starts_with('.')));
+        self.parameters().filter(move |(name, _)| of_head(name))
+    }
+
     /// All that a weight file holds.
     pub fn tensors(&self) -> Result<Tensors> {
         let mut tensors = Tensors::new();
@@ -121,7 +128,20 @@ impl Network {
                 .part(&mut tape, node, name, part)
                 .map_err(|e| fault(e).at(format_args!("`{name}` of the network")))?;
         }
-        let node = self.head(&mut tape, node, rng).map_err(fault)?;
+        self.pass(tape, node, rng)
+    }
+
+    /// The logits of the last feature maps `[n, features, h, w]` of images, as [`Model::features`](super::Model::features)
+    /// gives them: the way back ends there, so that only the head learns.
+    pub fn forward_features(&self, features: &Tensor, rng: &mut Rng) -> Result<Pass> {
+        let tape = Tape::default();
+        let maps = self.backbone.before_pooling.forward(features).map_err(fault)?;
+        let node = tape.constant(&maps);
+        self.pass(tape, node, rng)
+    }
+
+    fn pass(&self, mut tape: Tape, maps: Node, rng: &mut Rng) -> Result<Pass> {
+        let node = self.head(&mut tape, maps, rng).map_err(fault)?;
         let logits = Var::from_tensor(node.value()).map_err(fault)?;
         Ok(Pass { logits, node, tape })
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{CpuStorage, CustomOp3, Layout, Module, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use super::conv_gradient::{Turned, Wanted};
 use super::conv_maps::Ready;
 use super::geometry::{Axis, Padding, Phases};
 use super::kernels::{Depthwise, Packed, Place, Product, Set};
@@ -20,6 +21,8 @@ pub struct Conv2d {
     pub(super) form: Form,
     /// The weights as the kernel reads them, once they were needed.
     packed: Arc<OnceLock<Arc<[Packed]>>>,
+    /// The same for gradients of the input.
+    turned: Arc<Turned>,
     /// The same for the kernels of inference.
     pub(super) ready: Option<Arc<Ready>>,
 }
@@ -48,7 +51,7 @@ impl Conv2d {
             let (weight, bias) = (weight.shape(), bias.shape());
             bail!("a convolution of {weight:?} and {bias:?} in {} groups, stride {}", form.groups, form.stride);
         }
-        let mut conv = Self { weight, bias, form, packed: Arc::default(), ready: None };
+        let mut conv = Self { weight, bias, form, packed: Arc::default(), turned: Arc::default(), ready: None };
         if conv.weight.device().is_cpu() && conv.is_fixed() {
             conv.ready = Ready::new(Set::best(), &conv.weight, &conv.bias, &form)?.map(Arc::new);
         }
@@ -118,7 +121,8 @@ impl Module for Conv2d {
         }
         let depthwise = is_depthwise(&self.weight, self.form);
         let packed = if depthwise { None } else { Some(self.packed()?) };
-        let op = Op { plan, set: Set::best(), packed, depthwise };
+        let turned = self.is_fixed().then(|| self.turned.clone());
+        let op = Op { plan, set: Set::best(), packed, turned, depthwise };
         x.contiguous()?.apply_op3(&self.weight, &self.bias, op)
     }
 }
@@ -214,6 +218,8 @@ struct Op {
     plan: Plan,
     set: Set,
     packed: Option<Arc<[Packed]>>,
+    /// Where fixed weights are kept as the gradients of the input need them.
+    turned: Option<Arc<Turned>>,
     depthwise: bool,
 }
 
@@ -252,9 +258,10 @@ impl CustomOp3 for Op {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let grad = self.plan.activation.gradient(res, grad)?.contiguous()?;
-        let (dx, dw) = self.plan.backward(self.set, x, weight, &grad, x.track_op())?;
+        let wanted = Wanted { input: x.track_op(), weight: weight.track_op(), turned: self.turned.as_deref() };
+        let (dx, dw) = self.plan.backward(self.set, x, weight, &grad, wanted)?;
         let db = bias.track_op().then(|| grad.sum((0, 2, 3))).transpose()?;
-        Ok((dx, Some(dw), db))
+        Ok((dx, dw, db))
     }
 }
 
@@ -325,7 +332,7 @@ pub(super) mod tests {
             let form = Form { stride, padding, groups, activation: plan.activation };
             let depthwise = is_depthwise(&weight, form);
             for set in Set::available() {
-                let y = x.apply_op3(&weight, &bias, Op { plan, set, packed: None, depthwise }).unwrap();
+                let y = x.apply_op3(&weight, &bias, Op { plan, set, packed: None, turned: None, depthwise }).unwrap();
                 prop_assert_eq!(y.dims(), plan.output(n, groups * per_group));
                 for (y, e) in flat(&y).iter().zip(&expected) {
                     prop_assert!((f64::from(*y) - e).abs() < 1e-4, "{:?}: {} for {}", set, y, e);

@@ -5,22 +5,41 @@
 //! with the weights turned around; with stride `s`, one of `s x s` smaller ones for every remainder of a pixel's row and
 //! column.
 
+use std::sync::OnceLock;
+
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::conv::Plan;
+use super::conv_images::{FREE, turned};
 use super::cpu;
 use super::geometry::{Axis, Phases};
 use super::kernels::{Correlation, Depthwise, Packed, Place, Product, SLACK, Set};
 
-/// Limits that cut nothing off.
-const FREE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
-
 /// Values of padded input and gradients that are held at a time, about: what stays in a processor's caches.
 const HELD: usize = 1 << 19;
 
-/// The gradients of the input, if they were asked for, and of the weights.
-pub(super) type Gradients = (Option<Vec<f32>>, Vec<f32>);
+/// Weights turned around, for every group and every remainder of a pixel's row and column.
+pub(super) type Turned = OnceLock<Vec<Packed>>;
+
+/// What is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// The gradient of the input.
+    pub input: bool,
+    /// The gradient of the weights.
+    pub weight: bool,
+    /// Where the weights turned around are kept for the next time, if they do not change.
+    pub turned: Option<&'a Turned>,
+}
+
+impl Wanted<'_> {
+    /// Both gradients, of weights that change.
+    pub const BOTH: Self = Self { input: true, weight: true, turned: None };
+}
+
+/// The gradients of the input and of the weights, each if it was asked for.
+pub(super) type Gradients = (Option<Vec<f32>>, Option<Vec<f32>>);
 
 /// One direction of the gradient of the input: the pixels whose place, `before` added, leaves one remainder by the stride.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +56,11 @@ struct Remainder {
     output: usize,
 }
 
+/// How many taps are the first that reaches some pixel.
+fn first_taps(axis: &Axis) -> usize {
+    axis.stride.min(axis.kernel)
+}
+
 impl Remainder {
     fn of(axis: &Axis) -> Vec<Self> {
         let &Axis { input, kernel, stride, before, output, .. } = axis;
@@ -46,7 +70,7 @@ impl Remainder {
             let count = input.saturating_sub(first).div_ceil(stride).min((output + taps - 1).saturating_sub(met));
             Self { first, count, taps, tap, output: met }
         };
-        (0..stride.min(kernel)).map(remainder).filter(|r| r.count > 0).collect()
+        (0..first_taps(axis)).map(remainder).filter(|r| r.count > 0).collect()
     }
 
     /// Zeros that are read before the first output and after the last of `outputs`.
@@ -89,15 +113,15 @@ impl Spread {
 }
 
 impl Plan {
-    /// The gradients of `x`, if `wanted`, and of `weight`, from those of the output before the activation.
+    /// The gradients of `x` and of `weight`, each if it is `wanted`, from those of the output before the activation.
     pub fn backward(
         &self,
         set: Set,
         x: &Tensor,
         weight: &Tensor,
         grad: &Tensor,
-        wanted: bool,
-    ) -> Result<(Option<Tensor>, Tensor)> {
+        wanted: Wanted,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let outputs = weight.dim(0)?;
         let (input, weights) = (x.contiguous()?, weight.contiguous()?);
         let (dx, dw) = cpu::read(&input, |x| {
@@ -106,11 +130,12 @@ impl Plan {
             })
         })?;
         let dx = dx.map(|values| Tensor::from_vec(values, x.shape(), x.device())).transpose()?;
-        Ok((dx, Tensor::from_vec(dw, weight.shape(), weight.device())?))
+        let dw = dw.map(|values| Tensor::from_vec(values, weight.shape(), weight.device())).transpose()?;
+        Ok((dx, dw))
     }
 
-    /// The gradients of the inputs, if `wanted`, and of the weights, from the inputs `x` and `grad`, the gradients of all
-    /// `outputs` before the activation.
+    /// The gradients of the inputs and of the weights, each if it is `wanted`, from the inputs `x` and `grad`, the gradients
+    /// of all `outputs` before the activation.
     pub fn gradients(
         &self,
         set: Set,
@@ -118,24 +143,31 @@ impl Plan {
         weight: &[f32],
         outputs: usize,
         grad: &[f32],
-        wanted: bool,
+        wanted: Wanted,
     ) -> Gradients {
         let taps = self.rows.kernel * self.columns.kernel;
         if (weight.len(), self.groups, self.rows.kernel, self.columns.kernel) == (outputs * 9, outputs, 3, 3) {
             self.depthwise_gradients(set, x, weight.as_chunks::<9>().0, grad, wanted)
         } else {
             let depth = weight.len() / outputs / taps;
-            Work { plan: self, set, outputs, depth, inputs: depth * self.groups }.gradients(x, weight, grad, wanted)
+            // Weights that stay are kept turned; those of a step of training are transformed for its batch.
+            let transformed = wanted.input && wanted.turned.is_none() && self.is_transformed(depth, outputs);
+            let work = Work { plan: self, set, outputs, depth, inputs: depth * self.groups };
+            let (dx, dw) = work.gradients(x, weight, grad, Wanted { input: wanted.input && !transformed, ..wanted });
+            match transformed {
+                true => (Some(self.transformed(set, grad, &turned(weight, depth), outputs)), dw),
+                false => (dx, dw),
+            }
         }
     }
 
     /// The same of a depthwise convolution, channel by channel.
-    fn depthwise_gradients(&self, set: Set, x: &[f32], weight: &[[f32; 9]], grad: &[f32], wanted: bool) -> Gradients {
+    fn depthwise_gradients(&self, set: Set, x: &[f32], weight: &[[f32; 9]], grad: &[f32], wanted: Wanted) -> Gradients {
         let (area_in, area, channels) = (self.area_in(), self.area_out(), weight.len());
         let phases = Phases::new(self.rows, self.columns);
         let spread = Spread::new(&self.rows, &self.columns, phases.pitch);
         let positions = (self.rows.output - 1) * phases.pitch + self.columns.output;
-        let mut input = vec![0f32; if wanted { x.len() } else { 0 }];
+        let mut input = vec![0f32; if wanted.input { x.len() } else { 0 }];
         let mut planes: Vec<Vec<_>> = (0..channels).map(|_| Vec::with_capacity(x.len() / area_in / channels)).collect();
         for (i, plane) in input.chunks_exact_mut(area_in).enumerate() {
             planes[i % channels].push(plane);
@@ -146,27 +178,29 @@ impl Plan {
         work.for_each_init(scratch, |(padded, grads, part), (channel, (mut planes, sums))| {
             let images = x.chunks_exact(area_in).zip(grad.chunks_exact(area));
             for (i, (x, grad)) in images.skip(channel).step_by(channels).enumerate() {
-                phases.fill(x, &mut padded[..phases.plane]);
                 spread.fill(grad, self.columns.output, grads);
-                let correlation = Correlation {
-                    set,
-                    grad: &grads[spread.first..],
-                    grad_steps: (0, 0),
-                    x: padded,
-                    x_step: 0,
-                    columns: &phases.taps,
-                    planes: 1,
-                    images: 1,
-                    outputs: 1,
-                    positions,
-                };
-                correlation.run_here(sums);
+                if wanted.weight {
+                    phases.fill(x, &mut padded[..phases.plane]);
+                    let correlation = Correlation {
+                        set,
+                        grad: &grads[spread.first..],
+                        grad_steps: (0, 0),
+                        x: padded,
+                        x_step: 0,
+                        columns: &phases.taps,
+                        planes: 1,
+                        images: 1,
+                        outputs: 1,
+                        positions,
+                    };
+                    correlation.run_here(sums);
+                }
                 if let Some(plane) = planes.get_mut(i) {
                     self.depthwise_input(set, &spread, &weight[channel], grads, part, plane);
                 }
             }
         });
-        (wanted.then_some(input), sums)
+        (wanted.input.then_some(input), wanted.weight.then_some(sums))
     }
 
     /// The gradient of one plane of a depthwise convolution's input.
@@ -248,14 +282,18 @@ struct Operands<'a> {
 }
 
 impl Work<'_> {
-    fn gradients(&self, x: &[f32], weight: &[f32], grad: &[f32], wanted: bool) -> Gradients {
+    fn gradients(&self, x: &[f32], weight: &[f32], grad: &[f32], wanted: Wanted) -> Gradients {
         let plan = self.plan;
         let (area_in, area) = (plan.area_in(), plan.area_out());
-        let mut input = wanted.then(|| vec![0f32; x.len()]);
-        let mut sums = vec![0f32; weight.len()];
+        let mut input = wanted.input.then(|| vec![0f32; x.len()]);
+        let mut sums = wanted.weight.then(|| vec![0f32; weight.len()]);
         let phases = Phases::new(plan.rows, plan.columns);
         let spread = Spread::new(&plan.rows, &plan.columns, phases.pitch);
-        let turned = if wanted { self.turned(&spread, weight) } else { Vec::new() };
+        let new = OnceLock::new();
+        let turned = match wanted.input {
+            true => self.kept(wanted.turned.unwrap_or(&new), weight),
+            false => &[],
+        };
         if plan.rows.is_pointwise() && plan.columns.is_pointwise() {
             let operands = Operands {
                 images: x.len() / self.inputs / area,
@@ -267,11 +305,13 @@ impl Work<'_> {
                 positions: area,
                 taps: &[0],
             };
-            self.weight_gradient(&operands, &mut sums);
+            if let Some(sums) = &mut sums {
+                self.weight_gradient(&operands, sums);
+            }
             if let Some(input) = &mut input {
                 let images =
                     input.par_chunks_exact_mut(self.inputs * area).zip(grad.par_chunks_exact(self.outputs * area));
-                images.for_each(|(to, grad)| self.pointwise_input(&turned, grad, to));
+                images.for_each(|(to, grad)| self.pointwise_input(turned, grad, to));
             }
             return (input, sums);
         }
@@ -283,27 +323,29 @@ impl Work<'_> {
             x.chunks(held * self.inputs * area_in).zip(grad.chunks(held * self.outputs * area)).enumerate()
         {
             let images = grad.len() / (self.outputs * area);
-            padded.resize(phases.room(images * self.inputs), 0.0);
             grads.resize(images * self.outputs * spread.plane + SLACK, 0.0);
-            let planes = padded.par_chunks_exact_mut(phases.plane).zip(x.par_chunks_exact(area_in));
-            planes.with_min_len(4).for_each(|(to, from)| phases.fill(from, to));
             let planes = grads.par_chunks_exact_mut(spread.plane).zip(grad.par_chunks_exact(area));
             planes.with_min_len(4).for_each(|(to, from)| spread.fill(from, plan.columns.output, to));
-            let operands = Operands {
-                images,
-                x: &padded,
-                x_plane: phases.plane,
-                grad: &grads,
-                grad_plane: spread.plane,
-                first: spread.first,
-                positions,
-                taps: &phases.taps,
-            };
-            self.weight_gradient(&operands, &mut sums);
+            if let Some(sums) = &mut sums {
+                padded.resize(phases.room(images * self.inputs), 0.0);
+                let planes = padded.par_chunks_exact_mut(phases.plane).zip(x.par_chunks_exact(area_in));
+                planes.with_min_len(4).for_each(|(to, from)| phases.fill(from, to));
+                let operands = Operands {
+                    images,
+                    x: &padded,
+                    x_plane: phases.plane,
+                    grad: &grads,
+                    grad_plane: spread.plane,
+                    first: spread.first,
+                    positions,
+                    taps: &phases.taps,
+                };
+                self.weight_gradient(&operands, sums);
+            }
             if let Some(input) = &mut input {
                 let input = &mut input[i * held * self.inputs * area_in..][..x.len()];
                 input.par_chunks_exact_mut(self.inputs * area_in).enumerate().for_each(|(i, to)| {
-                    self.input_gradient(&spread, &turned, &grads[i * self.outputs * spread.plane..], to);
+                    self.input_gradient(&spread, turned, &grads[i * self.outputs * spread.plane..], to);
                 });
             }
         }
@@ -333,25 +375,35 @@ impl Work<'_> {
         }
     }
 
+    /// The weights turned around, out of `kept` or brought there.
+    fn kept<'t>(&self, kept: &'t Turned, weight: &[f32]) -> &'t [Packed] {
+        if let Some(turned) = kept.get() {
+            return turned;
+        }
+        // Not while others wait for it: the threads that help here may come to the same place.
+        let turned = self.turned(weight);
+        kept.get_or_init(|| turned)
+    }
+
     /// For every group and every remainder the weights that reach its pixels, with inputs and outputs exchanged.
-    fn turned(&self, spread: &Spread, weight: &[f32]) -> Vec<Packed> {
+    fn turned(&self, weight: &[f32]) -> Vec<Packed> {
         let Plan { rows, columns, groups, .. } = self.plan;
         let (depth, outputs, taps) = (self.depth, self.outputs / groups, rows.kernel * columns.kernel);
-        let pack = |weight: &[f32], (down, across): (&Remainder, &Remainder)| {
-            let mut turned = Vec::with_capacity(depth * outputs * down.taps * across.taps);
+        let pack = |weight: &[f32], (down, across): (usize, usize)| {
+            let mut turned = Vec::with_capacity(weight.len());
             for c in 0..depth {
                 for line in weight.chunks_exact(depth * taps) {
                     let kernel = &line[c * taps..][..taps];
-                    for y in (down.tap..rows.kernel).step_by(rows.stride) {
-                        let line = &kernel[y * columns.kernel..][..columns.kernel];
-                        turned.extend(line[across.tap..].iter().step_by(columns.stride));
+                    for line in kernel.chunks_exact(columns.kernel).skip(down).step_by(rows.stride) {
+                        turned.extend(line[across..].iter().step_by(columns.stride));
                     }
                 }
             }
             Packed::new(self.set, &turned, &vec![0.0; depth])
         };
+        let each = move || (0..first_taps(rows)).flat_map(move |y| (0..first_taps(columns)).map(move |x| (y, x)));
         let groups = weight.par_chunks_exact(outputs * depth * taps);
-        groups.flat_map_iter(|weight| spread.remainders().map(move |r| pack(weight, r))).collect()
+        groups.flat_map_iter(|weight| each().map(move |taps| pack(weight, taps))).collect()
     }
 
     fn pointwise_input(&self, turned: &[Packed], grad: &[f32], to: &mut [f32]) {
@@ -372,7 +424,8 @@ impl Work<'_> {
         let mut part = Vec::new();
         for (group, to) in to.chunks_exact_mut(self.depth * area_in).enumerate() {
             let grads = &grads[group * outputs * spread.plane..];
-            for ((down, across), weight) in spread.remainders().zip(&turned[group * each..]) {
+            for (down, across) in spread.remainders() {
+                let weight = &turned[group * each + down.tap * first_taps(columns) + across.tap];
                 // The last taps meet the gradients that lie first.
                 let start = spread.tap(down, across, down.taps - 1, across.taps - 1);
                 let taps: Vec<_> = (0..down.taps)
@@ -474,29 +527,38 @@ mod tests {
             let grad = noise(seed ^ 2, n * outputs * plan.area_out());
             let (dx, dw) = reference(&plan, &x, &weight, outputs, &grad);
             for set in Set::available() {
-                let found = plan.gradients(set, &x, &weight, outputs, &grad, true);
-                for (found, expected) in [(found.0.unwrap(), &dx), (found.1, &dw)] {
+                let found = plan.gradients(set, &x, &weight, outputs, &grad, Wanted::BOTH);
+                // Each is the same alone, and with weights that were turned before.
+                let turned = Turned::new();
+                let alone = |input| {
+                    let wanted = Wanted { input, weight: !input, turned: Some(&turned) };
+                    plan.gradients(set, &x, &weight, outputs, &grad, wanted)
+                };
+                prop_assert_eq!(alone(false), (None, found.1.clone()));
+                prop_assert_eq!([alone(true), alone(true)], [(found.0.clone(), None), (found.0.clone(), None)]);
+                for (found, expected) in [(found.0.unwrap(), &dx), (found.1.unwrap(), &dw)] {
                     prop_assert_eq!(found.len(), expected.len());
                     for (i, (f, e)) in found.iter().zip(expected).enumerate() {
                         prop_assert!((f64::from(*f) - e).abs() < 2e-4, "{:?}, value {}: {} for {}", set, i, f, e);
                     }
                 }
-                prop_assert!(plan.gradients(set, &x, &weight, outputs, &grad, false).0.is_none());
             }
         }
     }
 
     #[test]
     fn long_runs_and_many_images_have_the_same_bits_on_any_threads() {
-        for (n, side, channels, stride) in [(3, 61, 5, 1), (40, 7, 9, 1), (2, 128, 3, 2)] {
+        for (n, side, channels, stride, outputs) in
+            [(3, 61, 5, 1, 10), (40, 7, 9, 1, 10), (2, 128, 3, 2, 10), (3, 21, 37, 1, 32)]
+        {
             let axis = Axis::new(side, 3, stride, Padding::Sides(1)).unwrap();
             let plan = Plan { rows: axis, columns: axis, groups: 1, activation: Activation::Identity };
             let x = noise(1, n * channels * side * side);
-            let (weight, grad) = (noise(2, 10 * channels * 9), noise(3, n * 10 * plan.area_out()));
-            let (dx, dw) = reference(&plan, &x, &weight, 10, &grad);
+            let (weight, grad) = (noise(2, outputs * channels * 9), noise(3, n * outputs * plan.area_out()));
+            let (dx, dw) = reference(&plan, &x, &weight, outputs, &grad);
             let on = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| plan.gradients(Set::best(), &x, &weight, 10, &grad, true))
+                pool.install(|| plan.gradients(Set::best(), &x, &weight, outputs, &grad, Wanted::BOTH))
             };
             let (one, three) = (on(1), on(3));
             assert_eq!(one.1, three.1);
@@ -504,7 +566,7 @@ mod tests {
             let close = |found: &[f32], expected: &[f64]| {
                 found.iter().zip(expected).all(|(f, e)| (f64::from(*f) - e).abs() < 1e-3)
             };
-            assert!(close(&one.1, &dw) && close(&one.0.unwrap(), &dx));
+            assert!(close(&one.1.unwrap(), &dw) && close(&one.0.unwrap(), &dx));
         }
     }
 }

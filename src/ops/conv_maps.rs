@@ -20,6 +20,11 @@ pub(super) fn pays(plan: &Plan) -> bool {
     Winograd::tiles(&plan.rows, &plan.columns) > FEW_TILES
 }
 
+/// Whether one of so many channels can be.
+pub(super) fn is_transformable(rows: &Axis, columns: &Axis, inputs: usize, outputs: usize) -> bool {
+    Winograd::covers(rows, columns) && (MIN_CHANNELS..=MAX_CHANNELS).contains(&inputs) && outputs <= MAX_CHANNELS
+}
+
 /// The weights of a convolution as its kernel reads them.
 #[derive(Debug)]
 pub(super) enum Ready {
@@ -47,8 +52,7 @@ impl Ready {
                     } else if planar {
                         Some(Self::Direct(Weights::new(set, weight, bias, inputs, 1), None))
                     } else if form.groups == 1 && Direct::covers(&rows, &columns, lanes) {
-                        let few = (MIN_CHANNELS..=MAX_CHANNELS).contains(&inputs) && bias.len() <= MAX_CHANNELS;
-                        let transformed = (Winograd::covers(&rows, &columns) && few)
+                        let transformed = is_transformable(&rows, &columns, inputs, bias.len())
                             .then(|| Transformed::new(set, weight, bias, inputs));
                         Some(Self::Direct(Weights::new(set, weight, bias, inputs, lanes), transformed))
                     } else {

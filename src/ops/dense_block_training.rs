@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::batch_norm::{Backward, BatchNorm, Moments, apply, gradient_sums, mask, per_channel, sums_with};
 use super::conv::Plan;
+use super::conv_gradient::Wanted;
 use super::geometry::{Axis, Padding, Phases};
 use super::kernels::{Packed, Place, Product, Set};
 use super::tape::{Node, Tape};
@@ -249,8 +250,8 @@ impl Saved {
             let channel = (scale[i % self.middle], shift[i % self.middle]);
             set.compile(|| apply(x, channel, None, Activation::Relu, out));
         });
-        let (of_middle, of_grow) = size.plan(3)?.gradients(set, &middle, &grow, self.growth, of_maps, true);
-        let mut of_middle = of_middle.unwrap_or_default();
+        let (of_middle, of_grow) = size.plan(3)?.gradients(set, &middle, &grow, self.growth, of_maps, Wanted::BOTH);
+        let (mut of_middle, of_grow) = (of_middle.unwrap_or_default(), of_grow.unwrap_or_default());
         // The norm between.
         let behind = Some((&middle[..], Activation::Relu));
         let norm_sums = gradient_sums(&self.squeezed, &mut of_middle, behind, self.middle, area);
@@ -270,8 +271,8 @@ impl Saved {
                 let channel = (scale[i % self.width], shift[i % self.width]);
                 set.compile(|| apply(&maps[plane_of(i) * area..][..area], channel, None, Activation::Relu, out));
             });
-            let (of_seen, part) = plan.gradients(set, &seen, &squeeze, self.middle, of_middle, true);
-            of_squeeze.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
+            let (of_seen, part) = plan.gradients(set, &seen, &squeeze, self.middle, of_middle, Wanted::BOTH);
+            of_squeeze.iter_mut().zip(part.iter().flatten()).for_each(|(sum, part)| *sum += part);
             let mut of_seen = of_seen.unwrap_or_default();
             let planes =
                 grad.par_chunks_exact_mut(size.total * area).zip(of_seen.par_chunks_exact_mut(self.width * area));

@@ -1,6 +1,7 @@
 //! Feature maps of one image in the order in which the kernels of inference read them.
 
 use candle_core::{Device, Module, Result, Tensor, bail};
+use rayon::prelude::*;
 
 use super::cpu;
 use super::kernels::{Buffer, Grid, Set};
@@ -16,6 +17,9 @@ pub struct Maps {
     pub(super) width: usize,
     pub(super) values: Buffer,
 }
+
+/// Pixels whose order is changed at a time: what is read and written of all channels stays in the first cache.
+const NEAR: usize = 64;
 
 /// What a network is made of: a module that has a way of its own through maps where nothing tracks gradients.
 pub trait Layer: Module + Send + Sync {
@@ -43,11 +47,7 @@ impl Maps {
     /// The same as a tensor `[1, channels, height, width]`.
     pub fn tensor(&self) -> Result<Tensor> {
         let mut planes = vec![0f32; self.channels * self.area()];
-        for (block, planes) in self.values.chunks_exact(self.block()).zip(planes.chunks_mut(self.block())) {
-            for (c, plane) in planes.chunks_exact_mut(self.area()).enumerate() {
-                plane.iter_mut().zip(block[c..].iter().step_by(self.span)).for_each(|(to, from)| *to = *from);
-            }
-        }
+        self.write_planes(&mut planes);
         Tensor::from_vec(planes, (1, self.channels, self.height, self.width), &Device::Cpu)
     }
 
@@ -60,29 +60,58 @@ impl Maps {
 
     /// The same with channels in registers.
     pub(super) fn blocked(&self) -> Self {
-        let mut maps = Self::stale(self.set, self.channels, self.height, self.width);
-        let (area, span) = (self.area(), maps.span);
-        let planes = self.values.chunks(area * span);
-        for (planes, block) in planes.zip(maps.values.chunks_exact_mut(area * span)) {
-            block.fill(0.0);
-            for (c, plane) in planes.chunks_exact(area).enumerate() {
-                block[c..].iter_mut().step_by(span).zip(plane).for_each(|(to, from)| *to = *from);
+        Self::of_planes(self.set, &self.values, self.channels, self.height, self.width)
+    }
+
+    /// Maps with channels in registers, from planes.
+    pub(super) fn of_planes(set: Set, planes: &[f32], channels: usize, height: usize, width: usize) -> Self {
+        let mut maps = Self::stale(set, channels, height, width);
+        let (area, span) = (maps.area(), maps.span);
+        for (planes, block) in planes.chunks(area * span).zip(maps.values.chunks_exact_mut(area * span)) {
+            if planes.len() < block.len() {
+                block.fill(0.0);
+            }
+            for start in (0..area).step_by(NEAR) {
+                let end = area.min(start + NEAR);
+                for (c, plane) in planes.chunks_exact(area).enumerate() {
+                    let pixels = block[start * span..end * span].chunks_exact_mut(span);
+                    pixels.zip(&plane[start..end]).for_each(|(to, from)| to[c] = *from);
+                }
             }
         }
         maps
     }
 
+    /// Writes the planes of all channels.
+    pub(super) fn write_planes(&self, planes: &mut [f32]) {
+        let (area, span) = (self.area(), self.span);
+        for (block, planes) in self.values.chunks_exact(self.block()).zip(planes.chunks_mut(self.block())) {
+            for start in (0..area).step_by(NEAR) {
+                let end = area.min(start + NEAR);
+                for (c, plane) in planes.chunks_exact_mut(area).enumerate() {
+                    let pixels = block[start * span..end * span].chunks_exact(span);
+                    plane[start..end].iter_mut().zip(pixels).for_each(|(to, from)| *to = from[c]);
+                }
+            }
+        }
+    }
+
     /// An image of one channel a block with zeros around it.
     pub(super) fn padded(&self, above: usize, below: usize, left: usize, right: usize) -> Self {
         let (height, width) = (self.height + above + below, self.width + left + right);
-        let mut values = Buffer::zeros(self.channels * height * width);
-        let planes = values.chunks_exact_mut(height * width).zip(self.values.chunks_exact(self.area()));
-        for (to, from) in planes {
-            let lines = to.chunks_exact_mut(width).skip(above);
-            for (to, from) in lines.zip(from.chunks_exact(self.width)) {
+        let mut values = Buffer::stale(self.channels * height * width);
+        let planes = values.par_chunks_exact_mut(height * width).zip(self.values.par_chunks_exact(self.area()));
+        planes.for_each(|(to, from)| {
+            let (before, lines) = to.split_at_mut(above * width);
+            let (lines, after) = lines.split_at_mut(self.height * width);
+            before.fill(0.0);
+            after.fill(0.0);
+            for (to, from) in lines.chunks_exact_mut(width).zip(from.chunks_exact(self.width)) {
+                to[..left].fill(0.0);
                 to[left..][..self.width].copy_from_slice(from);
+                to[left + self.width..].fill(0.0);
             }
-        }
+        });
         Self { height, width, values, ..*self }
     }
 

@@ -2,6 +2,7 @@
 
 use candle_core::{Module, Result, Tensor, Var, bail};
 
+use super::conv_gradient::Wanted;
 use super::kernels::Set;
 use super::tape::{Node, Tape};
 use super::{Activation, Conv2d, Form, cpu, pool};
@@ -18,11 +19,21 @@ impl Tape {
         if plan.activation != Activation::Identity {
             bail!("in training an activation is a step of its own");
         }
-        let y = conv.forward(x.value())?.detach();
-        let (input, weights, wanted) = (x.value().clone(), weight.value().clone(), x.is_tracked());
+        let (input, weights) = (x.value().clone(), weight.value().clone());
+        let wanted = Wanted { input: x.is_tracked(), ..Wanted::BOTH };
+        let outputs = weights.dim(0)?;
+        let y = match plan.is_transformed(inputs, outputs) {
+            true => {
+                let through =
+                    |x: &[f32]| cpu::read(&weights, |weight| Ok(plan.transformed(Set::best(), x, weight, inputs)));
+                let shape = (x.value().dim(0)?, outputs, h, w);
+                Tensor::from_vec(cpu::read(&input.contiguous()?, through)?, shape, input.device())?
+            }
+            false => conv.forward(x.value())?.detach(),
+        };
         Ok(self.push(&[&x, &weight], y, move |grad| {
             let (dx, dw) = plan.backward(Set::best(), &input, &weights, &grad, wanted)?;
-            Ok(vec![dx, Some(dw)])
+            Ok(vec![dx, dw])
         }))
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 
-use super::document::{Material, run_files};
+use super::document::{Material, explanations, run_files};
 use super::plots::Plot;
 use super::{canonical, html, plots, surface, tables};
 use crate::error::{Error, Result};
@@ -40,6 +40,7 @@ pub fn make(folder: &RunFolder, material: &mut Material) -> Result<Bundle> {
         names.push("explain/examples.csv".into());
         names.extend(material.document.examples.iter().map(|e| format!("explain/{}", e.file)));
     }
+    names.extend(material.document.maps.as_ref().map(|_| explanations()));
     for name in names {
         let hash = files::sha256_of(&folder.path().join(&name))?;
         material.document.files.insert(name, hash);

@@ -56,6 +56,7 @@ pub enum Place {
     Subgroups,
     Labels,
     Examples,
+    Maps,
     Failures,
     Provenance,
     Methods,
@@ -74,6 +75,7 @@ impl Place {
             Self::Subgroups => "subgroups",
             Self::Labels => "labels",
             Self::Examples => "examples",
+            Self::Maps => "maps",
             Self::Failures => "failures",
             Self::Provenance => "provenance",
             Self::Methods => "methods",
@@ -86,6 +88,7 @@ impl Place {
         match self {
             Self::Subgroups => !d.subgroups.is_empty(),
             Self::Examples => !d.examples.is_empty(),
+            Self::Maps => d.maps.is_some(),
             Self::Calibration => d.evaluation.labels.iter().any(|l| l.brier.is_some()),
             _ => true,
         }
@@ -145,8 +148,8 @@ const WHOLE: bool = true;
 const PART: bool = false;
 
 use Place::{
-    Calibration, Curves, Discrimination, Examples, Failures, Labels, Methods, OperatingPoints, Provenance, Subgroups,
-    Summary, Verify,
+    Calibration, Curves, Discrimination, Examples, Failures, Labels, Maps, Methods, OperatingPoints, Provenance,
+    Subgroups, Summary, Verify,
 };
 
 const CLAIM: &[Entry] = &[
@@ -180,7 +183,7 @@ const CLAIM: &[Entry] = &[
     ("28", "Metrics", WHOLE, &[Methods]),
     ("29", "Uncertainty and its method", WHOLE, &[Methods, Discrimination]),
     ("30", "Robustness and sensitivity analysis", PART, &[Subgroups]),
-    ("31", "How the model is explained", PART, &[Examples]),
+    ("31", "How the model is explained", PART, &[Examples, Maps]),
     ("32", "Evaluation on internal data", PART, &[Provenance]),
     ("33", "Test on external data", PART, &[Provenance]),
     ("34", "Registration of a trial", PART, &[]),

@@ -17,6 +17,8 @@ use crate::cards::dataset::DatasetCard;
 use crate::cards::model::ModelCard;
 use crate::cards::published::{PublishedTable, Unit};
 use crate::error::{Error, Result};
+use crate::explain;
+use crate::explain::trust::{self, Trust};
 use crate::files;
 use crate::metrics::breakdown::{Breakdown, breakdown};
 use crate::metrics::evaluation::{self, Curves, Evaluation, Settings};
@@ -69,6 +71,9 @@ pub struct Document {
     pub redistribution: bool,
     /// Pictures of right and wrong calls, where they may be shown.
     pub examples: Vec<Example>,
+    /// Whether the maps that explain the model can be trusted, where that was tested.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maps: Option<Maps>,
     /// The reporting guidelines' items: where the run answers one, and what is left to the author.
     pub checklists: Vec<Checklist>,
     /// SHA-256 of every file that belongs to the report, by its path in the run folder.
@@ -105,6 +110,15 @@ pub struct LabelCounts {
     pub uncertain: usize,
     /// Images of which the data say nothing.
     pub unmentioned: usize,
+}
+
+/// Tests of the maps that explain the run's model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Maps {
+    /// The method and its layer.
+    pub method: String,
+    /// What the tests say of each label.
+    pub trust: Vec<Trust>,
 }
 
 /// An attribute that makes no groups.
@@ -184,6 +198,7 @@ impl Material {
             failures,
             redistribution,
             examples,
+            maps: maps(folder, &description)?,
             checklists: Vec::new(),
             files: BTreeMap::new(),
         };
@@ -225,6 +240,11 @@ impl Material {
         let split = self.description.split.as_ref().map(|s| format!(", {s}")).unwrap_or_default();
         format!("{} on {}{split}", self.model.name, self.dataset.name)
     }
+}
+
+/// The name in the run folder of what `roentgen explain --trust N --out RUN/explain` found.
+pub fn explanations() -> String {
+    format!("explain/{}", explain::FILE)
 }
 
 /// The files of a run that a report covers, as they are named in the folder.
@@ -300,6 +320,24 @@ fn against(card: &str, predictions: &Predictions, run: &Description) -> Result<R
         run: Some(run),
     };
     reproduce::reproduce(&table, &table.title(), predictions, &settings)
+}
+
+/// The tests in the run's `explain/`; none where it has none. Those of another model and badges that their numbers do not
+/// give are errors.
+fn maps(folder: &RunFolder, run: &Description) -> Result<Option<Maps>> {
+    let tested = trust::read(&examples::folder(folder))?;
+    if tested.trust.is_empty() {
+        return Ok(None);
+    }
+    let fault = |text: String| Error::new(text).at(explanations());
+    if tested.weights != run.hashes.weights {
+        return Err(fault("maps of other weights than the run's".into())
+            .mend("explain the run's model again, or take the file away"));
+    }
+    if let Some(odd) = tested.trust.iter().find(|label| !label.is_sound()) {
+        return Err(fault(format!("label `{}`: `{}` is not what its numbers give", odd.label, odd.badge)));
+    }
+    Ok(Some(Maps { method: tested.method, trust: tested.trust }))
 }
 
 /// The breakdowns by every attribute that makes groups, and why the others do not.

@@ -40,7 +40,9 @@ pub fn page(parts: &Parts) -> Result<String> {
         ("published", "Against a published table", published(parts)),
         ("labels", "Label distribution", parts.table("labels") + &parts.large(&["labels_bar", "labels_pie"])),
         ("examples", "Examples", examples(material)),
+        ("maps", "Can the maps be trusted?", maps(parts)),
         ("failures", "Failures", failures(parts)),
+        ("training", "Training", training(parts)),
         ("provenance", "Provenance", provenance(material)?),
         ("methods", "Methods", list(&methods::methods(d))),
         ("limits", "Limits", list(&methods::limits(material))),
@@ -192,11 +194,43 @@ fn examples(material: &Material) -> String {
     }
 }
 
+fn maps(parts: &Parts) -> String {
+    let Some(maps) = &parts.material.document.maps else { return String::new() };
+    format!(
+        "<p>Maps by {}, of the first n positive images of each label. Faithful: filling in what a map shows changes the \
+         probability more than filling in what random maps show (ROAD), and the map changes with the weights. None of this \
+         says that a map lies on the finding.</p>\n{}",
+        esc(&maps.method),
+        parts.table("maps")
+    )
+}
+
 fn failures(parts: &Parts) -> String {
     match parts.material.document.failures.len() {
         0 => "<p>Every image could be read.</p>\n".into(),
         n => format!("<p>{n} images could not be read and have no predictions.</p>\n{}", parts.table("failures")),
     }
+}
+
+fn training(parts: &Parts) -> String {
+    let Some(training) = &parts.material.description.training else { return String::new() };
+    let sizes = training.parts.iter().map(|p| format!("{}: {} images of {} patients", p.name, p.images, p.patients));
+    let labels = training.labels.iter().map(|l| {
+        let [positive, negative] = l.weights;
+        let (label, n, m) = (&l.label, l.positives, l.negatives);
+        format!(
+            "{label}: {n} positive and {m} negative images to learn from, counted {positive:.4} and {negative:.4} times"
+        )
+    });
+    format!(
+        "<p>By recipe {}, seed {}, at most {} epochs.</p>\n{}{}{}",
+        esc(&training.recipe),
+        training.seed,
+        training.epochs_at_most,
+        list(&sizes.chain(labels).collect::<Vec<_>>()),
+        parts.large(&["training_loss", "training_rate", "training_measures"]),
+        parts.table("training"),
+    )
 }
 
 fn provenance(material: &Material) -> Result<String> {
@@ -263,6 +297,7 @@ fn checklists(parts: &Parts) -> String {
         "subgroups",
         "labels",
         "examples",
+        "maps",
         "failures",
         "provenance",
         "methods",

@@ -44,6 +44,14 @@ pub fn methods(d: &Document) -> Vec<String> {
         format!("Labels that are neither positive nor negative: {}.", e.policy.policy),
         "An image that cannot be read has no predictions and counts nowhere; it is listed under failures.".to_owned(),
     ];
+    if d.maps.is_some() {
+        lines.push(
+            "Maps: areas under deletion and insertion (Petsiuk et al. 2018); ROAD (Rong et al. 2022), against 19 random maps, p \
+             the share of all that are at least as good; Spearman's correlation with the maps of the network whose weights \
+             are in random order (Adebayo et al. 2018). Faithful: p at most 0.05 and a correlation below 0.5."
+                .into(),
+        );
+    }
     if e.labels.iter().any(|l| l.calibration_refused.is_some()) {
         lines.push("Calibration is left out for labels whose scores are no probabilities.".into());
     }

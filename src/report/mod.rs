@@ -18,4 +18,5 @@ pub mod signers;
 mod surface;
 pub mod table;
 mod tables;
+mod training;
 pub mod verify;

@@ -3,6 +3,7 @@
 use super::chart::{Axis, Chart, Layer, Pie, Row, Rows, Sign};
 use super::document::Material;
 use super::surface::{COLOURS, Figure};
+use super::training;
 use crate::files;
 use crate::metrics::evaluation::{Curves, LabelEvaluation};
 use crate::metrics::roc::RocPoint;
@@ -45,6 +46,7 @@ pub fn all(material: &Material) -> Vec<Plot> {
         add("decision", decision(label, curves));
     }
     plots.extend(distribution(material));
+    plots.extend(material.description.training.iter().flat_map(training::plots));
     plots
 }
 

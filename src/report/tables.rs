@@ -3,6 +3,7 @@
 use super::checklist::Checklist;
 use super::document::{Document, Material};
 use super::table::{Cell, Column, Table};
+use super::training;
 use crate::audit::reproduce::Item;
 use crate::metrics::auroc::{Auroc, Method};
 use crate::metrics::evaluation::{Averages, Evaluation};
@@ -19,9 +20,11 @@ pub fn all(material: &Material) -> Vec<Table> {
         subgroups(d),
         published(d),
         labels(d),
+        maps(d),
         failures(d),
         reliability(material),
         decision(material),
+        training::table(material.description.training.as_ref()),
     ];
     tables.extend(d.checklists.iter().map(checklist));
     tables.retain(|table| !table.rows.is_empty());
@@ -324,6 +327,42 @@ fn labels(document: &Document) -> Table {
             number("uncertain", "Uncertain"),
             number("unmentioned", "Not mentioned"),
             number("prevalence", "Positive of known"),
+        ],
+        rows: rows.collect(),
+    }
+}
+
+fn maps(document: &Document) -> Table {
+    let rows = document.maps.iter().flat_map(|maps| &maps.trust).map(|t| {
+        vec![
+            words(&t.label),
+            Cell::Text(t.badge.to_string()),
+            Cell::Count(t.n),
+            Cell::Number(t.road, 3),
+            Cell::Number(t.road_random, 3),
+            Cell::Number(t.p_value, 2),
+            Cell::Number(t.deletion, 3),
+            Cell::Number(t.deletion_random, 3),
+            Cell::Number(t.insertion, 3),
+            Cell::Number(t.insertion_random, 3),
+            Cell::Number(t.correlation_when_random.map(|[.., all]| all), 3),
+        ]
+    });
+    Table {
+        name: "maps",
+        title: "Can the maps be trusted? Each beside the mean of random maps",
+        columns: vec![
+            text("label", "Label"),
+            text("badge", "Badge"),
+            number("n", "n"),
+            number("road", "ROAD"),
+            number("road_random", "random"),
+            number("p", "p"),
+            number("deletion", "Deletion"),
+            number("deletion_random", "random"),
+            number("insertion", "Insertion"),
+            number("insertion_random", "random"),
+            number("correlation_when_random", "Correlation with random weights"),
         ],
         rows: rows.collect(),
     }

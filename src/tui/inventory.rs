@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::cards::catalogue::{self, CardFile, Home};
 use crate::cards::dataset::{DatasetCard, Layout};
 use crate::cards::model::ModelCard;
-use crate::run::{Description, RunFolder};
+use crate::cluster::job::JobFolder;
+use crate::run::{Description, RunFolder, Training, TrainingFolder};
 
 /// Where runs go unless it is said otherwise.
 pub const REPORTS: &str = "reports";
@@ -75,7 +76,25 @@ fn runs(folder: &Path) -> Vec<Item> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
     paths.sort();
-    paths.into_iter().filter(|path| RunFolder::new(path).run_toml().exists()).map(run).collect()
+    let item = |path: PathBuf| match JobFolder::new(&path).is_under_way() {
+        true => Some(job(path)),
+        false if RunFolder::new(&path).run_toml().exists() => Some(run(path)),
+        false => training(&TrainingFolder::new(path)),
+    };
+    paths.into_iter().filter_map(item).collect()
+}
+
+fn training(folder: &TrainingFolder) -> Option<Item> {
+    let name = folder.path().display().to_string();
+    let more = match folder.log().exists().then(|| Training::read(folder))? {
+        Ok(log) => format!("recipe {}, {} of {} epochs", log.recipe, log.epochs.len(), log.epochs_at_most),
+        Err(e) => e.to_string(),
+    };
+    let (group, says) = match folder.readme().exists() {
+        true => (Group::Run, "a finished training"),
+        false => (Group::Unfinished, "training: Enter watches it"),
+    };
+    Some(Item { group, name, says: says.into(), more: vec![more] })
 }
 
 fn run(path: PathBuf) -> Item {
@@ -98,6 +117,21 @@ fn run(path: PathBuf) -> Item {
         "finished"
     };
     Item { group, name, says: says.into(), more }
+}
+
+fn job(path: PathBuf) -> Item {
+    let name = path.display().to_string();
+    let (says, more) = match JobFolder::new(&path).read() {
+        Ok(job) => (
+            "shards of a job: Enter watches them".to_owned(),
+            vec![
+                format!("{}, {} images in {} shards", job.name, job.images, job.shards),
+                format!("  roentgen cluster status {name}"),
+            ],
+        ),
+        Err(e) => (e.to_string(), Vec::new()),
+    };
+    Item { group: Group::Unfinished, name, says, more }
 }
 
 fn model(name: String) -> Item {

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::inference::device;
 use crate::inference::engine::{Pace, Progress};
 use crate::inference::finding::Finding;
+use crate::inference::journal::Others;
 use crate::inference::session::{Plan, Session, Start};
 use crate::metrics::evaluation::{self, Evaluation, Settings};
 use crate::metrics::recalibration::Calibrators;
@@ -69,9 +70,11 @@ pub fn begin(request: &Request) -> Result<Begun> {
         part: None,
         policy,
         calibration: None,
+        training: None,
         device,
         pace: Pace { batch: BATCH, decoders: rayon::current_num_threads(), strict: false },
         resume: folder.journal().exists(),
+        others: Others::Refused,
         folder: folder.clone(),
     };
     match Session::begin(plan)? {

@@ -18,6 +18,7 @@ pub mod shared;
 pub mod sources;
 pub mod terminal;
 pub mod theme;
+pub mod training;
 pub mod viewer;
 pub mod watch;
 pub mod widgets;

@@ -1,21 +1,29 @@
 //! A run as it goes, from its journal: how far it is, and what the labels' AUROCs look like by now. The process that
-//! infers may be this one or another.
+//! infers may be this one or another; or it is many, each of which writes a shard.
 
-use std::time::Instant;
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::cards::model::ModelCard;
+use crate::cluster::job::JobFolder;
+use crate::cluster::status::Status;
 use crate::data::{self, Dataset};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::inference::journal::{Outcome, Output, Tail};
 use crate::labels;
 use crate::metrics::auroc::{Auroc, Placements};
 use crate::metrics::roc::Ranked;
 use crate::models;
-use crate::predictions::Policy;
+use crate::predictions::{self, Policy};
 use crate::run::{Description, RunFolder};
+use crate::shard::Shard;
 
 /// With fewer rows of a class an AUROC says nothing yet.
 const FEW: usize = 10;
+
+/// How often Slurm is asked about a job.
+const ASK: Duration = Duration::from_secs(10);
 
 /// A run that is being watched.
 pub struct Watch {
@@ -37,12 +45,27 @@ pub struct Watch {
     pub device: Option<String>,
     /// Why there are no truths, where there are none.
     pub blind: Option<String>,
+    /// How far the shards are, where the run is a job's.
+    pub shards: Option<(Status, Instant)>,
     card: ModelCard,
     policy: Policy,
     dataset: Option<Dataset>,
     patients: Option<Vec<u32>>,
-    tail: Tail,
+    sources: Vec<Source>,
+    /// Parallel to the dataset's samples.
     scores: Vec<Option<Vec<f64>>>,
+}
+
+/// A folder that outcomes come from.
+struct Source {
+    folder: RunFolder,
+    tail: Tail,
+    /// Where its images stand in the dataset; empty where that is not known.
+    rows: Vec<usize>,
+    /// Outcomes that were taken.
+    taken: usize,
+    /// Whether all of them were.
+    whole: bool,
 }
 
 /// What is known of a label by now.
@@ -66,37 +89,61 @@ impl Watch {
         watch.name = format!("{} on {}", card.name, dataset.name);
         let patients: Option<Vec<&str>> = dataset.samples.iter().map(|s| s.patient.as_deref()).collect();
         watch.patients = patients.map(|patients| {
-            let mut numbers = std::collections::HashMap::new();
+            let mut numbers = HashMap::new();
             let number = |p| {
                 let next = numbers.len() as u32;
                 *numbers.entry(p).or_insert(next)
             };
             patients.into_iter().map(number).collect()
         });
+        watch.scores = vec![None; dataset.samples.len()];
+        watch.sources[0].rows = (0..dataset.samples.len()).collect();
         watch.dataset = Some(dataset);
         watch
     }
 
-    /// Attaches to the run in `folder`, which another process is writing. Its truths are known where its dataset is found
-    /// (`images` is the folder of the pictures).
-    pub fn attach(folder: RunFolder, images: Option<&std::path::Path>) -> Result<Self> {
-        let d = Description::read(&folder)?;
-        let mut dataset = match data::load(&d.dataset, images, d.split.as_deref()) {
-            Ok(dataset) => dataset,
+    /// Attaches to the run in `folder`, which another process is writing, or many of a job. Its truths are known where its
+    /// dataset is found (`images` is the folder of the pictures).
+    pub fn attach(folder: RunFolder, images: Option<&Path>) -> Result<Self> {
+        let job = JobFolder::new(folder.path());
+        if !job.is_under_way() {
+            let d = Description::read(&folder)?;
+            return Ok(Self::described(folder, &d, d.images, images));
+        }
+        let status = Status::read(&job)?;
+        let count = status.shards.len() as u64;
+        let begun = (1..=count).find_map(|i| Description::read(&job.shard(i)).ok());
+        let d = begun.ok_or_else(|| Error::new("none of its shards has begun yet").at(folder.path().display()))?;
+        let mut watch = Self::described(folder, &d, status.images, images);
+        let samples = watch.dataset.as_ref().map_or(&[][..], |dataset| &dataset.samples);
+        let mut rows = vec![Vec::new(); status.shards.len()];
+        for (row, sample) in samples.iter().enumerate() {
+            rows[Shard::number_of(&sample.id, count) as usize - 1].push(row);
+        }
+        watch.sources = (1..=count).zip(rows).map(|(i, rows)| Source::new(job.shard(i), rows)).collect();
+        watch.shards = Some((status, Instant::now()));
+        Ok(watch)
+    }
+
+    /// Of the `total` images of the run that `d` tells of.
+    fn described(folder: RunFolder, d: &Description, total: usize, images: Option<&Path>) -> Self {
+        match data::load(&d.dataset, images, d.split.as_deref()) {
+            Ok(mut dataset) => {
+                dataset.samples.truncate(total);
+                Self::new(folder, &d.model, d.policy, dataset)
+            }
             Err(e) => {
-                let mut watch = Self::blind(folder, &d.model, d.policy, d.images);
+                let mut watch = Self::blind(folder, &d.model, d.policy, total);
                 watch.name = format!("{} on {}", d.model.name, d.dataset.name);
                 watch.blind = Some(e.to_string());
-                return Ok(watch);
+                watch
             }
-        };
-        dataset.samples.truncate(d.images);
-        Ok(Self::new(folder, &d.model, d.policy, dataset))
+        }
     }
 
     fn blind(folder: RunFolder, card: &ModelCard, policy: Policy, total: usize) -> Self {
-        let tail = Tail::new(&folder.journal());
         Self {
+            sources: vec![Source::new(folder.clone(), Vec::new())],
             folder,
             name: String::new(),
             total,
@@ -106,49 +153,91 @@ impl Watch {
             labels: Vec::new(),
             device: None,
             blind: None,
+            shards: None,
             card: card.clone(),
             policy,
             dataset: None,
             patients: None,
-            tail,
             scores: Vec::new(),
         }
     }
 
     /// Whether its results stand in the folder.
     pub fn finished(&self) -> bool {
-        !self.folder.journal().exists() && self.folder.predictions().exists()
+        self.folder.is_finished()
     }
 
     /// Reads what is new.
     pub fn update(&mut self) -> Result<()> {
-        let new = self.tail.read()?;
-        if new.is_empty() {
-            return Ok(());
+        if self.shards.as_ref().is_some_and(|(_, asked)| asked.elapsed() >= ASK) {
+            self.shards = Some((Status::read(&JobFolder::new(self.folder.path()))?, Instant::now()));
         }
-        for outcome in new {
-            self.take(outcome);
+        let before = self.done;
+        for i in 0..self.sources.len() {
+            for outcome in self.sources[i].tail.read()? {
+                self.take(i, outcome);
+            }
+            if !self.sources[i].whole && self.sources[i].folder.is_finished() {
+                self.take_whole(i)?;
+            }
         }
-        self.done = self.scores.len();
-        self.since.get_or_insert((Instant::now(), self.done));
-        if self.device.is_none() {
-            self.device = Some(Description::read(&self.folder)?.device);
+        if self.done > before {
+            self.since.get_or_insert((Instant::now(), self.done));
+            self.labels = (0..self.card.labels.len()).map(|i| self.live(i)).collect();
+            if self.device.is_none() {
+                let devices = self.sources.iter().filter_map(|source| Description::read(&source.folder).ok());
+                self.device = devices.map(|run| run.device).next();
+            }
         }
-        self.labels = (0..self.card.labels.len()).map(|i| self.live(i)).collect();
         Ok(())
     }
 
-    fn take(&mut self, outcome: Outcome) {
-        let scores = match outcome.result {
-            Output::Logits(logits) => Some(models::probabilities(self.card.output, &logits)),
-            Output::Failure(reason) => {
-                let sample = self.dataset.as_ref().and_then(|d| d.samples.get(self.scores.len()));
-                let image = sample.map_or_else(|| format!("image {}", self.scores.len() + 1), |s| s.id.clone());
-                self.failures.push((image, reason));
-                None
+    /// Takes the next outcome of source `i`.
+    fn take(&mut self, i: usize, outcome: Outcome) {
+        let source = &mut self.sources[i];
+        let row = source.rows.get(source.taken).copied();
+        source.taken += 1;
+        self.done += 1;
+        match outcome.result {
+            Output::Logits(logits) => {
+                if let Some(row) = row {
+                    self.scores[row] = Some(models::probabilities(self.card.output, &logits));
+                }
             }
-        };
-        self.scores.push(scores);
+            Output::Failure(reason) => {
+                let sample = row.and_then(|row| self.dataset.as_ref()?.samples.get(row));
+                let image = sample.map_or_else(|| format!("image {}", self.done), |s| s.id.clone());
+                self.failures.push((image, reason));
+            }
+        }
+    }
+
+    /// Takes what source `i`, which is finished, wrote: its journal is gone.
+    fn take_whole(&mut self, i: usize) -> Result<()> {
+        let source = &mut self.sources[i];
+        source.whole = true;
+        let images = Description::read(&source.folder)?.images;
+        if source.taken == images {
+            return Ok(());
+        }
+        self.done += images - source.taken;
+        let Some(dataset) = &self.dataset else { return Ok(()) };
+        let failures = source.folder.read_failures()?;
+        if failures.len() < images {
+            let table = predictions::read(&source.folder.predictions(), None)?;
+            let known: HashMap<&str, usize> =
+                source.rows.iter().map(|r| (dataset.samples[*r].id.as_str(), *r)).collect();
+            let of = |name: &String| table.label(name).and_then(|label| label.scores.as_ref());
+            let columns: Vec<_> = self.card.labels.iter().filter_map(of).collect();
+            for (n, image) in table.images.iter().enumerate() {
+                if let (Some(row), true) = (known.get(image.as_str()), columns.len() == self.card.labels.len()) {
+                    self.scores[*row] = Some(columns.iter().map(|column| column[n]).collect());
+                }
+            }
+        }
+        self.failures.retain(|(image, _)| !failures.iter().any(|(other, _)| other == image));
+        self.failures.extend(failures);
+        Ok(())
     }
 
     fn live(&self, i: usize) -> Live {
@@ -178,5 +267,11 @@ impl Watch {
             _ => (placements().map(|p| p.headline()), ""),
         };
         Live { name, n, n_pos, auroc, why }
+    }
+}
+
+impl Source {
+    fn new(folder: RunFolder, rows: Vec<usize>) -> Self {
+        Self { tail: Tail::new(&folder.journal()), folder, rows, taken: 0, whole: false }
     }
 }

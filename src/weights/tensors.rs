@@ -86,6 +86,11 @@ impl Tensors {
         self.held.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice()))
     }
 
+    /// Drops the tensors whose name is one that `unwanted` knows.
+    pub fn drop_named(&mut self, unwanted: impl Fn(&str) -> bool) {
+        self.held.retain(|name, _| !unwanted(name));
+    }
+
     /// Whether `name` is there and not taken yet.
     pub fn contains(&self, name: &str) -> bool {
         self.held.contains_key(name)

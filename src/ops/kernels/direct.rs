@@ -29,6 +29,9 @@ const FAR: usize = 512 << 10;
 /// A multiple of the pixels that any kernel takes at a time.
 const WIDE: usize = 42;
 
+/// The pixels that the widest kernel takes.
+const NARROW: usize = 14;
+
 /// How rows and blocks of maps lie in a slice.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::ops) struct Grid {
@@ -74,7 +77,7 @@ impl Direct<'_> {
     /// Writes the output from the start of `out` on, spread over threads.
     pub fn run(&self, out: &mut [f32]) {
         let (shared, len) = (Shared(out.as_mut_ptr()), out.len());
-        self.areas().into_par_iter().for_each(|area| {
+        self.areas(self.weights.groups()).into_par_iter().for_each(|area| {
             let first = area.groups.start * GROUP * self.to.block;
             // SAFETY: the area's groups start there, and the areas are disjoint parts of `out`.
             unsafe { self.write(&area, shared.get().wrapping_add(first), len.saturating_sub(first)) };
@@ -88,9 +91,9 @@ impl Direct<'_> {
         unsafe { self.write(&area, out.as_mut_ptr(), out.len()) };
     }
 
-    /// The output in parts whose input stays in the second cache, and enough of them for the threads.
-    pub(super) fn areas(&self) -> Vec<Area> {
-        let (height, width, groups) = (self.rows.output, self.columns.output, self.weights.groups());
+    /// The output, of so many groups, in parts whose input stays in the second cache, and enough of them for the threads.
+    pub(super) fn areas(&self, groups: usize) -> Vec<Area> {
+        let (height, width) = (self.rows.output, self.columns.output);
         let wanted = match rayon::current_num_threads() {
             1 => 1,
             threads => 4 * threads,
@@ -99,7 +102,10 @@ impl Direct<'_> {
         // Rows where there are many, else columns of the one.
         let (bands, step) = match height {
             1 => {
-                let step = pixels.min(width.div_ceil(wanted)).next_multiple_of(WIDE);
+                // A few pixels alone would have to read all weights for little.
+                let unit = if width > wanted * WIDE { WIDE } else { NARROW };
+                let bands = wanted.div_ceil(wanted.min(groups));
+                let step = pixels.min(width.div_ceil(bands)).next_multiple_of(unit);
                 (width.div_ceil(step), step)
             }
             _ => {

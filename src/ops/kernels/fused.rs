@@ -73,10 +73,8 @@ impl Direct<'_> {
         let (lanes, blocks) = (self.weights.set().lanes(), self.weights.inputs().div_ceil(self.weights.set().lanes()));
         assert!(self.rows.is_pointwise() && self.columns.is_pointwise() && self.residual.is_none());
         let (shared, len) = (Shared(out.as_mut_ptr()), out.len());
-        let mut areas = self.areas();
-        // The norm is to be taken once.
-        areas.retain(|area| area.groups.start == 0);
-        areas.into_par_iter().for_each(|Area { columns, .. }| {
+        // The norm is to be taken once for all groups.
+        self.areas(1).into_par_iter().for_each(|Area { columns, .. }| {
             let mut between = Buffer::stale(blocks * columns.len() * lanes);
             for (block, between) in between.chunks_exact_mut(columns.len() * lanes).enumerate() {
                 let x = &self.x[block * self.from.block..][columns.start * lanes..columns.end * lanes];

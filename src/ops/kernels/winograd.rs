@@ -7,6 +7,7 @@
 
 #![allow(clippy::needless_range_loop)] // Plain ranges are unrolled early enough for sums to stay in registers.
 
+use std::array::from_fn;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -53,18 +54,18 @@ impl Transformed {
         let far = 2.0 * b * b * (b * b - a * a);
         let g = [row(0.0, 1.0), row(a, near), row(-a, near), row(b, far), row(-b, far), [0.0, 0.0, 1.0]];
         let none = vec![0.0; outputs];
+        let taps: [Vec<_>; 9] = from_fn(|tap| weight.iter().skip(tap).step_by(9).map(|w| f64::from(*w)).collect());
         let of = |position: usize| {
             let (u, v) = (g[position / SIDE], g[position % SIDE]);
-            let one = |taps: &[f32]| {
-                let line = |y: usize| (0..3).map(|x| v[x] * f64::from(taps[3 * y + x])).sum::<f64>();
-                (0..3).map(|y| u[y] * line(y)).sum::<f64>() as f32
-            };
-            let weight: Vec<f32> = weight.chunks_exact(9).map(one).collect();
+            let line =
+                |y: usize, i: usize| v[0] * taps[3 * y][i] + v[1] * taps[3 * y + 1][i] + v[2] * taps[3 * y + 2][i];
+            let one = |i: usize| u[0] * line(0, i) + u[1] * line(1, i) + u[2] * line(2, i);
+            let weight: Vec<f32> = (0..outputs * inputs).map(|i| one(i) as f32).collect();
             Weights::new(set, &weight, &none, inputs, set.lanes())
         };
         let mut padded = Buffer::zeros(outputs.next_multiple_of(set.lanes()));
         padded[..outputs].copy_from_slice(bias);
-        Self { positions: (0..POSITIONS).map(of).collect(), bias: padded }
+        Self { positions: (0..POSITIONS).into_par_iter().map(of).collect(), bias: padded }
     }
 }
 

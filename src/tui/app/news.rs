@@ -4,14 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{App, BUSY, Wish};
+use crate::cluster::job::JobFolder;
 use crate::error::Result;
 use crate::predictions::{self, Predictions};
-use crate::run::RunFolder;
+use crate::run::{RunFolder, TrainingFolder};
 use crate::tui::analysis::{Analysis, Overview};
 use crate::tui::jobs::News;
 use crate::tui::keymap::Screen;
 use crate::tui::live::Begun;
 use crate::tui::published;
+use crate::tui::training::TrainingWatch;
 use crate::tui::watch::Watch;
 
 impl App {
@@ -19,7 +21,13 @@ impl App {
     /// its numbers computed anew while the first frames are drawn. A run that is not finished is watched.
     pub fn open(&mut self, path: &Path) {
         let folder = RunFolder::new(path);
-        if folder.journal().exists() {
+        let training = TrainingFolder::new(path);
+        if training.log().exists() && !self.run.running() {
+            self.screen = Screen::Run;
+            return self.run.watch_training(TrainingWatch::new(training));
+        }
+        self.run.leave_training();
+        if folder.journal().exists() || JobFolder::new(path).is_under_way() {
             if self.run.running() && self.run.folder().as_deref() != Some(path) {
                 return self.shared.say(BUSY);
             }

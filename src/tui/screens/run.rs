@@ -17,6 +17,7 @@ use crate::tui::keymap::Action;
 use crate::tui::live::{self, Begun, Control};
 use crate::tui::shared::Shared;
 use crate::tui::theme::Theme;
+use crate::tui::training::TrainingWatch;
 use crate::tui::watch::{Live, Watch};
 use crate::tui::widgets::text::{cut, duration, interval, number, tail, wrapped};
 
@@ -35,12 +36,14 @@ pub struct RunScreen {
     drawn: Vec<Line<'static>>,
     folder: Option<PathBuf>,
     looked: Option<Instant>,
+    /// Whether the run that is watched was seen to be finished.
+    over: bool,
     /// Of a run that this process does.
     control: Option<Control>,
+    /// A training that is watched instead of a run.
+    training: Option<TrainingWatch>,
     progress: Option<(Progress, Instant, usize)>,
     ended: Option<Result<(), Error>>,
-    /// Whether the journal is gone and the results stand in its place.
-    over: bool,
 }
 
 impl RunScreen {
@@ -54,6 +57,16 @@ impl RunScreen {
     /// Watches a run that another process does.
     pub fn attach(&mut self, watch: Watch) {
         *self = Self { watch: Some(Box::new(watch)), ..Self::default() };
+    }
+
+    /// Watches a training.
+    pub fn watch_training(&mut self, training: TrainingWatch) {
+        *self = Self { training: Some(training), ..Self::default() };
+    }
+
+    /// Forgets the training that was watched: something else is opened.
+    pub fn leave_training(&mut self) {
+        self.training = None;
     }
 
     /// Whether this process is inferring.
@@ -80,6 +93,7 @@ impl RunScreen {
 
     /// Looks at the journal when it is time to.
     pub fn tick(&mut self, shared: &mut Shared) {
+        self.training.iter_mut().for_each(TrainingWatch::tick);
         let due = self.looked.is_none_or(|t| t.elapsed() >= EVERY);
         if due
             && !self.over
@@ -139,6 +153,10 @@ impl RunScreen {
     /// Draws the panel.
     pub fn draw(&mut self, frame: &mut Frame, area: Rect, shared: &mut Shared) {
         let theme = &shared.theme;
+        if let Some(training) = &self.training {
+            let lines = training.lines(usize::from(area.height), theme);
+            return frame.render_widget(Paragraph::new(lines), area);
+        }
         if let Some(watch) = &self.watch {
             self.drawn = self.lines(watch, area.width, theme);
         }
@@ -177,6 +195,7 @@ impl RunScreen {
             (None, Some(c)) if c.stopped() => "stopping after this batch; all of it is kept".to_owned(),
             (None, Some(c)) if c.paused() => "paused".to_owned(),
             (None, Some(_)) => "running".to_owned(),
+            (None, None) if watch.shards.is_some() => "watched; its shards are a job's".to_owned(),
             (None, None) => "watched; another process runs it, or it was stopped".to_owned(),
         };
         let room = usize::from(width.saturating_sub(26)).min(60);
@@ -190,6 +209,9 @@ impl RunScreen {
                 Span::raw(format!(" {done} of {total}")),
             ]),
         ];
+        if let Some((status, _)) = &watch.shards {
+            lines.push(Line::raw(format!("{} shards: {}", status.shards.len(), status.counts())));
+        }
         let begun = match self.progress {
             Some((_, since, before)) => Some((since, before)),
             None => watch.since,
