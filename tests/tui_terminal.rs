@@ -352,7 +352,7 @@ fn signals_leave_the_terminal_whole() {
         let Some(terminal) = Terminal::run(&format!("echo pid $$ end; exec {program} tui"), Plays::Plain) else {
             return;
         };
-        terminal.wait(0, "Datasets");
+        terminal.wait(0, "Models");
         let seen = terminal.seen();
         let pid = seen.split("pid ").nth(1).unwrap().split(' ').next().unwrap();
         assert!(Command::new("kill").args([&format!("-{signal}"), pid]).status().unwrap().success());
@@ -376,7 +376,7 @@ fn a_lost_terminal_ends_it_within_a_second() {
 fn lose_terminal() -> Duration {
     let program = env!("CARGO_BIN_EXE_roentgen");
     let mut terminal = Terminal::run(&format!("echo pid $$ end; exec {program} tui"), Plays::Plain).unwrap();
-    terminal.wait(0, "Datasets");
+    terminal.wait(0, "Models");
     let seen = terminal.seen();
     let pid = seen.split("pid ").nth(1).unwrap().split(' ').next().unwrap();
     terminal.child.kill().unwrap();
@@ -416,6 +416,30 @@ fn panics_beside() {
     });
     let _ = roentgen::tui::event::run(&mut app, roentgen::tui::image::Choice::Auto);
     let _ = std::io::stdout().write_all(b"goes on");
+}
+
+#[test]
+fn nothing_prints_through_the_screen() {
+    let this = std::env::current_exe().unwrap();
+    let command = format!("{} --ignored --exact --nocapture tui_terminal::prints_beside", this.display());
+    let Some(terminal) = Terminal::run(&command, Plays::Plain) else { return };
+    terminal.wait(0, "a finished job");
+    terminal.send("q");
+    let all = terminal.end();
+    assert!(all.find(LEAVE).unwrap() < all.find("what a library prints").unwrap(), "{all:?}");
+}
+
+/// The UI with a job that prints; run on a pseudo-terminal by the test above.
+#[test]
+#[ignore = "it waits for a person"]
+fn prints_beside() {
+    let mut app = roentgen::tui::app::App::new(roentgen::tui::theme::Theme::from_env());
+    app.shared.jobs.start(|_| {
+        std::thread::sleep(Duration::from_millis(1500));
+        let _ = std::io::stderr().write_all(b"what a library prints");
+        roentgen::tui::jobs::News::Pinned(Err(roentgen::error::Error::new("a finished job")))
+    });
+    roentgen::tui::event::run(&mut app, roentgen::tui::image::Choice::Auto).unwrap();
 }
 
 /// Run on a pseudo-terminal by the test above.

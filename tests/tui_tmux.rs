@@ -192,9 +192,9 @@ fn a_panic_gives_the_shell_its_terminal_back() {
     tmux.wait("before");
     let this = std::env::current_exe().unwrap();
     tmux.send(&[&format!("{} --ignored --exact --nocapture tui_terminal::panics_beside", this.display()), "Enter"]);
-    tmux.wait("Datasets");
+    tmux.wait("Models");
     let shell = tmux.wait("what went wrong");
-    assert!(shell.contains("before") && !shell.contains("Datasets"), "the shell's own screen again: {shell}");
+    assert!(shell.contains("before") && !shell.contains("Models"), "the shell's own screen again: {shell}");
     let told = shell.lines().find(|l| l.contains("what went wrong")).unwrap();
     assert!(told.starts_with("what went wrong"), "lines begin at the left, the terminal is not raw: {shell}");
     // Echo, line editing and the cursor are back.

@@ -83,7 +83,7 @@ mod tests {
             for caller in 0..8u64 {
                 scope.spawn(move || {
                     for i in 0..50 {
-                        let n = caller * 7 + i;
+                        let n: u64 = caller * 7 + i;
                         let expected = 4950 * (n * n.saturating_sub(1) / 2);
                         assert_eq!(awake(|| sum(n)), expected);
                         assert_eq!(rayon::scope(|_| awake(|| sum(n))), expected);

@@ -1,8 +1,11 @@
 //! The terminal, taken and given back: raw mode, the alternate screen and the mouse are on while a [`Guard`] lives, and
 //! whatever ends the program, a panic too, puts everything back.
 
-use std::io::{Stdout, stdout};
+use std::fs::File;
+use std::io::{self, IsTerminal, Seek, Stdout, stderr, stdout};
+use std::os::fd::OwnedFd;
 use std::panic;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ratatui::Terminal;
@@ -22,6 +25,10 @@ pub type Screen = Terminal<CrosstermBackend<Stdout>>;
 
 /// Whether the terminal is ours; giving it back twice would leave the alternate screen of somebody else.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Where stderr led before it was set aside, and the nameless file that takes what libraries print there meanwhile: on a
+/// terminal it would go through the screen.
+static ASIDE: Mutex<Option<(OwnedFd, File)>> = Mutex::new(None);
 
 /// Exit status of a Rust program that panicked.
 const PANICKED: i32 = 101;
@@ -83,8 +90,29 @@ pub fn fault(error: std::io::Error) -> Error {
     Error::new(error.to_string()).at("the terminal")
 }
 
+/// Sets stderr aside, if it is the terminal.
+fn set_aside() -> io::Result<()> {
+    if stderr().is_terminal() {
+        let (before, file) = (rustix::io::dup(stderr())?, tempfile::tempfile()?);
+        rustix::stdio::dup2_stderr(&file)?;
+        *ASIDE.lock().unwrap_or_else(|e| e.into_inner()) = Some((before, file));
+    }
+    Ok(())
+}
+
+/// Puts stderr back and shows what was printed there.
+fn bring_back() -> io::Result<()> {
+    // A panic may have come while it was being set aside.
+    let Some((before, mut file)) = ASIDE.try_lock().ok().and_then(|mut aside| aside.take()) else { return Ok(()) };
+    rustix::stdio::dup2_stderr(&before)?;
+    file.rewind()?;
+    io::copy(&mut file, &mut stderr()).map(drop)
+}
+
 fn take() -> Result<()> {
     enable_raw_mode().map_err(fault)?;
+    // Without a file to put it into, it stays where it is.
+    let _ = set_aside();
     TAKEN.store(true, Ordering::SeqCst);
     execute!(stdout(), EnterAlternateScreen, EnableMouseCapture, cursor::Hide).map_err(fault)
 }
@@ -98,6 +126,7 @@ fn give_back() -> bool {
         image::forget_all(&mut out);
         let _ = execute!(out, EndSynchronizedUpdate, DisableMouseCapture, LeaveAlternateScreen, cursor::Show);
         let _ = disable_raw_mode();
+        let _ = bring_back();
     }
     ours
 }

@@ -223,7 +223,7 @@ impl Look {
         };
         if let Some(before) = before.filter(|b| b.sample == look.wanted.sample) {
             look.picture = before.picture;
-            look.explained = before.explained.filter(|e| Some(e.of) == look.wanted.map);
+            look.explained = before.explained;
             look.probabilities = before.probabilities;
         }
         if let Err(e) = look.fill(explainer.as_ref()) {
@@ -232,9 +232,14 @@ impl Look {
         look
     }
 
+    /// The map that was asked for, if it is there.
+    fn shown(&self) -> Option<&Explained> {
+        self.explained.as_ref().filter(|e| Some(e.of) == self.wanted.map)
+    }
+
     /// How the map of `label` was made and how long that took, in words; `None` where there is no map.
     pub fn map_line(&self, label: &str) -> Option<String> {
-        let Explained { name, map, took, .. } = self.explained.as_ref()?;
+        let Explained { name, map, took, .. } = self.shown()?;
         let empty = if map.highest() > 0.0 { String::new() } else { format!(", {EMPTY}") };
         Some(format!("{name} of {label}, {:.0} ms{empty}", 1000.0 * took.as_secs_f64()))
     }
@@ -248,11 +253,11 @@ impl Look {
         };
         self.picture = Some(picture.clone());
         let explained = match (self.wanted.map, explainer) {
-            (Some(of), Some(explainer)) if self.explained.is_none() => self.explain(&picture, explainer, of),
+            (Some(of), Some(explainer)) if self.shown().is_none() => self.explain(&picture, explainer, of),
             _ => Ok(()),
         };
         let region = region::seen(input, picture.width, picture.height);
-        let placed = self.explained.as_ref().map(|e| Placed { map: &e.map, region });
+        let placed = self.shown().map(|e| Placed { map: &e.map, region });
         let raster = self.wanted.view.compose(&picture, placed, self.wanted.size);
         self.prepared = Some(Arc::new(self.wanted.graphics.prepare(raster)?));
         explained

@@ -89,11 +89,12 @@ impl App {
     }
 
     pub(super) fn choose_table(&mut self, mut chooser: Chooser, key: KeyEvent) {
-        let name = match (chooser.key(key), &self.tables) {
-            (Chosen::Open, _) => return self.popup = Popup::Tables(chooser),
-            (Chosen::Left, _) | (_, None) => return,
-            (Chosen::Entry(i), Some(tables)) => i.checked_sub(1).and_then(|i| Some(tables.get(i)?.name.clone())),
-            (Chosen::Text(text), _) => Some(text),
+        let name = match chooser.key(key) {
+            Chosen::Open => return self.popup = Popup::Tables(chooser),
+            Chosen::Left => return,
+            Chosen::Entry(0) => None,
+            Chosen::Entry(i) => Some(chooser.name(i).to_owned()),
+            Chosen::Text(text) => Some(text),
         };
         let table = name.map(|name| catalogue::published(&name).map(|table| (name, Arc::new(table)))).transpose();
         let shared = &mut self.shared;

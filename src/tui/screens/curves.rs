@@ -96,7 +96,7 @@ impl CurveScreen {
         }
         marks.extend(shared.pinned_rows().map(|pinned| Mark::Curve(self.points(pinned), theme.blue())));
         let colour = if self.all { theme.curve(chosen) } else { theme.orange() };
-        let printed = printed(shared);
+        let printed: Vec<Point> = printed(shared).into_iter().filter(|p| self.place_printed(p).is_some()).collect();
         let shown = printed.iter().zip(LETTERS).filter_map(|(p, letter)| Some((p, letter, self.place_printed(p)?)));
         for (point, _, (px, py)) in shown.clone().filter(|_| self.curve == Curve::Roc) {
             let across = point.specificity_ci.map(|(low, high)| ((1.0 - high, py), (1.0 - low, py)));
@@ -210,7 +210,7 @@ fn beside(shared: &Shared, point: Option<&OperatingPoint>, printed: &[Point], wi
         let style = Style::new().fg(theme.curve(3));
         lines.push(Line::styled(cut(&format!("P: {}", published.table.source), width), style));
         if printed.is_empty() {
-            lines.push(Line::styled("no operating point of this label", theme.dim()));
+            lines.push(Line::styled("no such point of this label", theme.dim()));
         }
         let named = printed.iter().zip(LETTERS).take(NAMED).map(|(p, letter)| {
             let rates = format!(" {:.3} {:.3}", p.sensitivity, p.specificity);

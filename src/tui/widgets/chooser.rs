@@ -42,6 +42,11 @@ impl Chooser {
         Self { title, entries, ..Self::default() }
     }
 
+    /// The name of entry `i`.
+    pub fn name(&self, i: usize) -> &str {
+        &self.entries[i].0
+    }
+
     /// Numbers of the entries that hold every word that is typed.
     fn found(&self) -> Vec<usize> {
         let wanted = self.text.to_lowercase();
