@@ -146,6 +146,7 @@ fn fault(e: candle_core::Error) -> Error {
 }
 
 #[cfg(test)]
+#[allow(clippy::excessive_precision)] // As PyTorch prints them.
 mod tests {
     use candle_core::Device;
 

@@ -55,7 +55,8 @@ impl TrainingWatch {
             Line::raw(format!("images: {}; epochs: {} of {}", parts.join(", "), log.epochs.len(), log.epochs_at_most)),
             Line::raw(""),
         ];
-        let curves: [(&str, fn(&Epoch) -> f64); 4] = [
+        type Of = fn(&Epoch) -> f64;
+        let curves: [(&str, Of); 4] = [
             ("loss", |e| e.loss),
             ("validation loss", |e| e.validation.loss),
             ("validation AUROC", |e| e.validation.auroc),

@@ -165,7 +165,9 @@ mod tests {
         [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
     }
 
-    fn read(bytes: &[u8]) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
+    type Found = (String, Vec<usize>, Vec<f32>);
+
+    fn read(bytes: &[u8]) -> Result<Vec<Found>> {
         let found = super::read(&Bytes::of(Box::leak(bytes.into())))?;
         Ok(found.into_iter().map(|(name, shape, values)| (name, shape, values.into_f32())).collect())
     }
