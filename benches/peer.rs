@@ -19,7 +19,11 @@ use roentgen::inference::journal::Output;
 use roentgen::models::{Model, Network, build};
 use roentgen::ops::keep_memory;
 use roentgen::rng::Rng;
-use roentgen::train::Adam;
+use roentgen::train::recipe::Optimizer as Rule;
+use roentgen::train::{Optimizer, Pace};
+
+/// The learning rate: too low to get anywhere, so that all steps are alike.
+const RATE: f64 = 1e-9;
 
 /// How often a run goes over the pictures, so that its start and its end weigh little.
 const TIMES: usize = 4;
@@ -50,7 +54,7 @@ fn main() {
     if images == ["train"] {
         keep_memory();
         let network = Network::new(&card, formula::weights(&shapes)).expect("the formula's weights fit");
-        let (mut optimizer, x) = (Adam::new(network.parameters().map(|(_, var)| var), 0.0), x());
+        let (mut optimizer, x) = (Optimizer::new(Rule::Adam { rate: RATE }, network.parameters()), x());
         return serve(|| train(&network, &mut optimizer, &x));
     }
     let model = build(&card, formula::weights(&shapes), &Device::Cpu).expect("the formula's weights fit");
@@ -86,9 +90,8 @@ fn serve(mut run: impl FnMut() -> Vec<f32>) {
     }
 }
 
-/// The logits of a step of training; every second image has every finding. The rate is too low to get anywhere, so that all
-/// steps are alike.
-fn train(network: &Network, optimizer: &mut Adam, x: &Tensor) -> Vec<f32> {
+/// The logits of a step of training; every second image has every finding.
+fn train(network: &Network, optimizer: &mut Optimizer, x: &Tensor) -> Vec<f32> {
     let pass = network.forward(x, &mut Rng::new(1, 1)).expect("the input fits");
     let (z, labels) = (pass.logits().clone(), pass.logits().dims()[1]);
     let y: Vec<_> = (0..z.elem_count()).map(|i| (i / labels % 2) as f32).collect();
@@ -98,7 +101,7 @@ fn train(network: &Network, optimizer: &mut Adam, x: &Tensor) -> Vec<f32> {
         (z.relu()? - (&z * y)? + rest)?.mean_all()
     });
     let grads = pass.backward(&loss.expect("the shapes fit")).expect("the loss depends on the logits");
-    optimizer.step(1e-9, &grads).expect("the shapes fit");
+    optimizer.step(Pace { rate: RATE, momentum: None }, &grads, 1.0).expect("the shapes fit");
     z.flatten_all().and_then(|z| z.to_vec1()).expect("logits are f32")
 }
 

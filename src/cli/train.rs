@@ -11,6 +11,7 @@ use crate::cli::{args, machine, note, print, train_results};
 use crate::data::{self, Dataset};
 use crate::error::Result;
 use crate::models;
+use crate::ops;
 use crate::run::{Epoch, TrainingFolder};
 use crate::train::recipe::{self, Recipe, StartPart};
 use crate::train::{News, Part, Plan, Trainer, stratify};
@@ -23,6 +24,7 @@ const LINE_EVERY: Duration = Duration::from_secs(30);
 /// Carries the verb out.
 pub fn run(args: &args::Train) -> Result<()> {
     let threads = machine::threads(args.threads)?;
+    ops::keep_memory();
     let (text, home) = catalogue::recipe(&args.recipe)?;
     let recipe = Recipe::parse(&text, &args.recipe)?;
     let folder = match &args.out {
