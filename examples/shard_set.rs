@@ -65,6 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             policy: Policy::default(),
             hashes: Hashes { weights: String::new(), samples: listing.clone(), ..Hashes::default() },
             calibration: None,
+            training: None,
             model: model.clone(),
             dataset: card.clone(),
         };
