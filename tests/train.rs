@@ -59,7 +59,10 @@ fn shape(text: &str, out: &Path) -> String {
     let best = regex::Regex::new(r"  best| \(these weights\)").unwrap();
     let text = time.replace_all(text, "  [time]\n");
     let text = best.replace_all(&text, "");
-    number.replace_all(&text, "#").replace(&out.display().to_string(), "[out]")
+    // What there is no number for is a line; columns are as wide as what stands in them.
+    let (text, cell) = (number.replace_all(&text, "#"), regex::Regex::new(r"(?m) +[#-]( |$)").unwrap());
+    let text = cell.replace_all(&text, " #$1");
+    regex::Regex::new(" +#").unwrap().replace_all(&text, " #").replace(&out.display().to_string(), "[out]")
 }
 
 /// Changes to a text, each of which must find its place.

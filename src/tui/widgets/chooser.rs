@@ -112,7 +112,7 @@ mod tests {
         let new = || Chooser::new("x", vec![entry("chexnet-v3", "Rajpurkar 2017"), entry("kermany-2018", "Kermany")]);
         let typed = |text: &str| {
             let mut chooser = new();
-            keys(text).unwrap().into_iter().map(|key| chooser.key(key)).next_back().unwrap()
+            keys(text).unwrap().into_iter().fold(Chosen::Open, |_, key| chooser.key(key))
         };
         assert_eq!(typed("<Enter>"), Chosen::Entry(0));
         assert_eq!(typed("<Down><Down><Enter>"), Chosen::Entry(1));
