@@ -20,7 +20,7 @@ use roentgen::models::{Model, Network, build};
 use roentgen::ops::keep_memory;
 use roentgen::rng::Rng;
 use roentgen::train::recipe::Optimizer as Rule;
-use roentgen::train::{Optimizer, Pace};
+use roentgen::train::{self, Optimizer};
 
 /// The learning rate: too low to get anywhere, so that all steps are alike.
 const RATE: f64 = 1e-9;
@@ -101,7 +101,7 @@ fn train(network: &Network, optimizer: &mut Optimizer, x: &Tensor) -> Vec<f32> {
         (z.relu()? - (&z * y)? + rest)?.mean_all()
     });
     let grads = pass.backward(&loss.expect("the shapes fit")).expect("the loss depends on the logits");
-    optimizer.step(Pace { rate: RATE, momentum: None }, &grads, 1.0).expect("the shapes fit");
+    optimizer.step(train::Pace { rate: RATE, momentum: None }, &grads, 1.0).expect("the shapes fit");
     z.flatten_all().and_then(|z| z.to_vec1()).expect("logits are f32")
 }
 
