@@ -29,8 +29,8 @@ CLASSES = {"densenet121": 14, "resnet18": 1, "mobilenet_v2": 2}
 PEERS = ["openvino", "onnxruntime", "pytorch"]
 # How often a run goes over a folder's pictures, so that its start and its end weigh little.
 TIMES = 4
-# Largest difference of logits, as a fraction of the largest logit.
-AGREEMENT = 1e-4
+# Largest difference of logits, as a fraction of the largest logit; in training, norms by the batch's own moments amplify it.
+AGREEMENT = {False: 1e-4, True: 1e-3}
 
 
 def formula(name, shape):
@@ -264,9 +264,9 @@ def compare(name, batch, rounds, threads, binary, train):
     memory = [f"{peak[who]:.0f}" for who in programs]
     print("| " + " | ".join([name, str(batch), *cells, *ratios, " / ".join(memory)]) + " |", flush=True)
     for who, distance in off.items():
-        if distance > AGREEMENT:
+        if distance > AGREEMENT[train]:
             print(f"{who}'s logits are off PyTorch's by {distance:.1e} of the largest", file=sys.stderr)
-    return max(off.values()) <= AGREEMENT
+    return max(off.values()) <= AGREEMENT[train]
 
 
 def pipeline(folder, rounds, threads, binary, name="densenet121", batch=16):
@@ -294,7 +294,7 @@ def pipeline(folder, rounds, threads, binary, name="densenet121", batch=16):
     a, b = programs["evaluate"].logits, programs["Pillow and ONNX Runtime"].logits
     off = max(abs(x - y) for x, y in zip(a, b, strict=True)) / max(abs(y) for y in b)
     print(f"logits off by {off:.1e} of the largest")
-    return off <= AGREEMENT
+    return off <= AGREEMENT[False]
 
 
 def main():
