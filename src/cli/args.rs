@@ -13,10 +13,9 @@ use crate::predictions::{self, Condition};
 use crate::shard::Shard;
 
 /// Evaluate chest X-ray classifiers so that anyone can recompute the numbers.
-///
-/// A research tool, not a medical device.
 #[derive(Parser)]
 #[command(name = "roentgen", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "A research tool, not a medical device.")]
 pub struct Cli {
     /// Without one the terminal UI opens
     #[command(subcommand)]
