@@ -111,8 +111,12 @@ pub fn remove_unfinished(folder: &Path) -> Result<()> {
         for entry in folder.read_dir()? {
             let path = entry?.path();
             if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED)) {
-                // Whoever wrote it may be removing it too.
-                drop(if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) });
+                // Whoever wrote it may be removing it too, or be about to name it: never with a part of its files.
+                let gone = path.with_extension("gone");
+                drop(match path.is_dir() {
+                    true => std::fs::rename(&path, &gone).and_then(|()| std::fs::remove_dir_all(gone)),
+                    false => std::fs::remove_file(path),
+                });
             }
         }
         Ok(())

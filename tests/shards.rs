@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::evaluate::phantom_card;
+use crate::slurm::signal;
 use crate::support::{Ran, command, contents, finished, put, roentgen};
 
 fn evaluate(data: &str, out: &Path, more: &[&str]) -> Ran {
@@ -133,14 +134,18 @@ fn two_processes_on_one_shard_whose_lock_nobody_sees_do_no_harm() {
             std::thread::sleep(Duration::from_millis(1));
         }
     };
+    // One is killed, one is held up and comes to its end long after two that end together.
     let mut killed = start();
     wait_for("journal");
-    let others = [start(), start()];
-    wait_for("journal.1");
     killed.kill().unwrap();
     killed.wait().unwrap();
-    for other in others {
+    let late = start();
+    wait_for("journal.1");
+    signal("STOP", late.id());
+    for other in [start(), start()] {
         finished(other.wait_with_output().unwrap()).ok();
     }
+    signal("CONT", late.id());
+    finished(late.wait_with_output().unwrap()).ok();
     assert!(contents(&both) == contents(&alone));
 }

@@ -31,11 +31,11 @@ pub fn finish(folder: &RunFolder, fill: impl FnOnce(&RunFolder) -> Result<()>) -
     if folder.is_finished() {
         return Ok(());
     }
-    match take() {
-        // Whoever was first has cleared away what this attempt was writing.
-        Err(_) if folder.is_finished() => Ok(()),
-        other => other,
-    }
+    take().or_else(|fault| {
+        // Whoever was first clears away what this attempt is writing, and is not always through with it by now.
+        settle(folder)?;
+        if folder.is_finished() { Ok(()) } else { Err(fault) }
+    })
 }
 
 /// Moves the files of a finished run to their places, where an attempt has got that far.
