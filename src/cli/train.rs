@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::models;
 use crate::ops;
 use crate::run::{Epoch, TrainingFolder};
-use crate::train::recipe::{self, Recipe, StartPart};
+use crate::train::recipe::{self, Precision, Recipe, StartPart};
 use crate::train::{News, Part, Plan, Trainer, stratify};
 use crate::tui::widgets::text::duration;
 use crate::weights::Tensors;
@@ -32,10 +32,23 @@ pub fn run(args: &args::Train) -> Result<()> {
         None => Path::new("reports").join(format!("train--{}", recipe.name)),
     };
     let folder = TrainingFolder::new(folder);
+    let device = args.device.open()?;
+    let precision = recipe.training.precision;
+    if device.is_cpu() && precision != Precision::F32 {
+        let name = precision.name();
+        note(&format!("{name} on the CPU is for trying a recipe out: it is much slower there than f32"));
+    }
     let (parts, cards) = parts(&recipe, &home, args.root.as_deref())?;
     let start = start(&recipe, &home)?;
-    let plan =
-        Plan { recipe: recipe.clone(), text, start, parts: parts.clone(), folder: folder.clone(), resume: args.resume };
+    let plan = Plan {
+        recipe: recipe.clone(),
+        text,
+        start,
+        parts: parts.clone(),
+        device: device.clone(),
+        folder: folder.clone(),
+        resume: args.resume,
+    };
     let mut trainer = Trainer::begin(plan)?;
     print(&header(&trainer))?;
     let stop = machine::stop_flag()?;
@@ -50,8 +63,8 @@ pub fn run(args: &args::Train) -> Result<()> {
         }
     })?;
     printed?;
-    let finished =
-        train_results::Finished { recipe: &recipe, log: trainer.log(), folder: &folder, parts, cards, threads };
+    let log = trainer.log();
+    let finished = train_results::Finished { recipe: &recipe, log, folder: &folder, parts, cards, device, threads };
     print(&finished.measure(&stop)?)?;
     trainer.finish()
 }

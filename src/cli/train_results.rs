@@ -20,7 +20,7 @@ use crate::metrics::evaluation::{self, Evaluation, Settings};
 use crate::metrics::recalibration::Calibrators;
 use crate::predictions::{self, Predictions};
 use crate::run::{Calibration, Training, TrainingFolder};
-use crate::train::recipe::WEIGHTS;
+use crate::train::recipe::{Precision, WEIGHTS};
 use crate::train::{Part, Recipe};
 use crate::tui::live;
 
@@ -34,6 +34,7 @@ pub struct Finished<'a> {
     pub folder: &'a TrainingFolder,
     pub parts: Vec<Part>,
     pub cards: Vec<DatasetCard>,
+    pub device: Device,
     pub threads: usize,
 }
 
@@ -95,7 +96,7 @@ impl Finished<'_> {
             policy: self.recipe.data.policy,
             calibration,
             training: Some(self.log.clone()),
-            device: Device::Cpu,
+            device: self.device.clone(),
             pace: Pace { batch: BATCH, decoders: self.threads, strict: true },
             resume: folder.journal().exists() || folder.run_toml().exists(),
             folder: folder.clone(),
@@ -155,7 +156,13 @@ impl Finished<'_> {
             })
             .collect();
         page += &format!("## Data\n\n{}\n\nNo patient is in two of them (`splits.csv`).\n\n", data.join("\n"));
-        page += "## Training\n\n| epoch | loss | learning rate | validation loss | AUROC | AUPRC | sensitivity | specificity |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n";
+        page += "## Training\n\n";
+        let device = if log.device == "cpu" { "the CPU" } else { &log.device };
+        page += &match recipe.training.precision {
+            Precision::F32 => format!("On {device}, in f32.\n\n"),
+            half => format!("On {device}; convolutions and dense layers in {}, all else in f32.\n\n", half.name()),
+        };
+        page += "| epoch | loss | learning rate | validation loss | AUROC | AUPRC | sensitivity | specificity |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n";
         for e in &log.epochs {
             let v = &e.validation;
             let best = if log.best == Some(e.epoch) { " (these weights)" } else { "" };
