@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::batch_norm::{Backward, BatchNorm, Moments, PLANES, apply, gradient_sums, mask, per_channel};
 use super::conv::Plan;
-use super::conv_gradient::Wanted;
+use super::conv_gradient::{Turned, Wanted};
 use super::geometry::{Axis, Padding};
 use super::kernels::{Set, sums_with};
 use super::tape::{Node, Tape};
@@ -272,7 +272,8 @@ impl Saved {
         // The first convolution, a few images at a time.
         let (scale, shift) = folded(&scale1, &shift1, before, self.eps[0]);
         let (plan, step) = (size.plan(1)?, (HELD / (self.width * area)).max(1));
-        let mut of_squeeze = vec![0f32; squeeze.len()];
+        let (mut of_squeeze, turned) = (vec![0f32; squeeze.len()], Turned::new());
+        let wanted = Wanted { turned: Some(&turned), ..Wanted::BOTH };
         let mut plane_sums = Vec::with_capacity(size.images * self.width);
         let images = maps.chunks(step * size.total * area).zip(grad.chunks_mut(step * size.total * area));
         for ((maps, grad), of_middle) in images.zip(of_middle.chunks(step * self.middle * area)) {
@@ -282,7 +283,7 @@ impl Saved {
                 let channel = (scale[i % self.width], shift[i % self.width]);
                 set.compile(|| apply(&maps[plane_of(i) * area..][..area], channel, None, Activation::Relu, out));
             });
-            let (of_seen, part) = plan.gradients(set, &seen, &squeeze, self.middle, of_middle, Wanted::BOTH);
+            let (of_seen, part) = plan.gradients(set, &seen, &squeeze, self.middle, of_middle, wanted);
             let part = part.unwrap_or_default();
             of_squeeze.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
             let mut of_seen = of_seen.unwrap_or_default();
