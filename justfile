@@ -44,7 +44,7 @@ reproduce-kermany ROOT KEY:
         target/release/roentgen report $out/test --sign {{KEY}} --published $table --root {{ROOT}} --model $out/model.toml || exit $?; \
     done
 
-# The demonstration's weights, by their recipe, into weights/ (half an hour of one core)
+# The demonstration's weights, by their recipe, into weights/ (some minutes)
 demo-weights:
     cargo run --release -- train phantom-densenet --out reports/train--phantom-densenet --resume
     cp reports/train--phantom-densenet/weights.safetensors weights/phantom-densenet.safetensors

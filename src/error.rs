@@ -61,7 +61,9 @@ impl Error {
         match error.kind() {
             ErrorKind::NotFound => found.mend("check the path"),
             ErrorKind::PermissionDenied => found.mend("check its permissions"),
-            ErrorKind::StorageFull => found.mend("make room on the disk"),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                found.mend("make room there, or choose another place")
+            }
             _ => found,
         }
     }

@@ -82,7 +82,7 @@ fn train(recipe: &str, out: &Path, more: &[&str]) -> Command {
 /// All files of a training, those of its runs among them.
 fn all(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
-    for name in ["validation", "test"] {
+    for name in ["validation", "test"].into_iter().filter(|name| folder.join(name).exists()) {
         files.extend(contents(&folder.join(name)).into_iter().map(|(file, bytes)| (format!("{name}/{file}"), bytes)));
     }
     for entry in folder.read_dir().unwrap() {
@@ -346,6 +346,30 @@ fn what_cannot_be_trained_is_told() {
     told += &format!("{}\n", roentgen(["train", "no-such-recipe"]).error(2));
     fails("precision", &[("batch = 8", "batch = 8\nprecision = \"f64\"")], 3);
     insta::assert_snapshot!("train-errors", told);
+}
+
+#[test]
+fn a_disk_that_takes_no_more_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    phantom_card(folder.path(), 40);
+    let recipe = put(folder.path(), "tiny.toml", RECIPE);
+    let out = folder.path().join("out");
+    // No disk is filled for this: the system refuses what goes beyond a file's limit in the midst of writing it.
+    let mut limited = Command::new("sh");
+    limited.args([
+        "-c",
+        "trap '' XFSZ; ulimit -f 32; exec \"$@\"",
+        "sh",
+        env!("CARGO_BIN_EXE_roentgen"),
+        "train",
+        &recipe,
+    ]);
+    let ran = finished(limited.args(["--resume", "--out"]).arg(&out).output().unwrap());
+    let told = ran.error(3).replace(&out.display().to_string(), "[out]");
+    insta::assert_snapshot!(told, @"error: [out]/weights.safetensors: File too large; make room there, or choose another place");
+    let left: Vec<_> = all(&out).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(left, ["recipe.toml", "splits.csv", "training.toml"]);
+    finished(train(&recipe, &out, &["--resume"]).output().unwrap()).ok();
 }
 
 #[test]

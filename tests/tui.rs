@@ -425,7 +425,7 @@ fn a_stored_run_shows_its_numbers_on_the_first_frame() {
     let terminal = Terminal::new(TestBackend::new(100, 30)).unwrap();
     let mut ui = Driven { app, terminal, folder };
     let first = ui.text();
-    assert!(first.contains("macro of 5 labels: AUROC 0.942 [0.918-0.959]"), "{first}");
+    assert!(first.contains("macro of 5 labels: AUROC 0.953 [0.933-0.967]"), "{first}");
     // Keys that come before the rows do no harm, and the labels may be walked already.
     for key in keys("j4lyL5bc2o3+7jb0918").unwrap() {
         ui.app.key(key);
@@ -488,7 +488,7 @@ fn a_calibrated_run_shows_what_was_before() {
     let text = ui.keys("5").text();
     let ece = text.lines().find(|l| l.contains(" ECE ")).unwrap().split(" ECE ").nth(1).unwrap().to_owned();
     let ece: Vec<f64> = ece.split_whitespace().map(|v| v.parse().unwrap()).collect();
-    assert!(ece[0] == 0.0218 && ece[1] > 0.1, "the demo's own first: {ece:?}");
+    assert!(ece[0] == 0.0207 && ece[1] > 0.1, "the demo's own first: {ece:?}");
     assert!(text.contains("model calibrated"), "{text}");
 }
 

@@ -124,7 +124,7 @@ fn from_home_to_a_run_and_a_picture() {
     }
     tmux.wait("model phantom-densenet | dataset phantom");
     tmux.send(&["e"]);
-    assert!(tmux.wait("macro of 5 labels").contains("0.942"));
+    assert!(tmux.wait("macro of 5 labels").contains("0.953"));
     tmux.send(&["9"]);
     tmux.send(&["r"]);
     tmux.wait("reports/phantom-densenet--phantom");
@@ -231,7 +231,7 @@ fn a_run_of_another_process_is_watched_to_its_end() {
     tmux.wait("only a run of this process can be held or stopped");
     signal("-CONT");
     assert!(job.wait().unwrap().success());
-    assert!(tmux.wait("macro of 5 labels").contains("0.942"));
+    assert!(tmux.wait("macro of 5 labels").contains("0.953"));
     tmux.send(&["q"]);
     tmux.wait("$");
 }

@@ -233,7 +233,7 @@ pub enum DicomKey {
     PatientId,
 }
 
-/// `[phantom]`: synthetic images, the same for the same three numbers.
+/// `[phantom]`: synthetic images, the same for the same numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Phantom {
@@ -241,6 +241,9 @@ pub struct Phantom {
     pub seed: u64,
     /// Number of patients; each has one or more images.
     pub patients: u32,
+    /// Patients of the seed that are left out before the first: another cohort's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u32>,
     /// Side of the images, pixels.
     pub size: u32,
 }

@@ -28,7 +28,7 @@ use crate::run::RunFolder;
 /// Pictures that are explained.
 const EXPLAINED: usize = 60;
 /// Where: fine enough for findings of a few pixels.
-const LAYER: &str = "features.denseblock2";
+const LAYER: &str = "features.denseblock1";
 
 /// Carries the verb out.
 pub fn run(args: &args::Demo) -> Result<()> {

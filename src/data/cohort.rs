@@ -10,7 +10,9 @@ use crate::predictions::Truth;
 
 pub(super) fn load(card: &DatasetCard) -> Result<Loaded> {
     let phantom = card.of_layout(&card.phantom)?;
-    let cohort = Cohort::new(phantom.seed, phantom.patients, phantom.size).map_err(|e| e.at("`[phantom]`"))?;
+    let cohort =
+        Cohort::new(phantom.seed, phantom.patients, phantom.size).and_then(|all| all.after(phantom.after.unwrap_or(0)));
+    let cohort = cohort.map_err(|e| e.at("`[phantom]`"))?;
     let findings: Vec<usize> = card
         .labels
         .iter()

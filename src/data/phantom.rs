@@ -19,11 +19,16 @@ pub use render::render;
 /// The findings, in the order of [`Phantom::truths`] and [`Phantom::masks`].
 pub const LABELS: [&str; 5] = ["Cardiomegaly", "Effusion", "Nodule", "Pneumothorax", "Consolidation"];
 
-/// A set of phantom patients; the same three numbers give the same images everywhere.
+/// Patients of a seed.
+const MOST: u32 = 9999;
+
+/// A set of phantom patients; the same numbers give the same images everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cohort {
     /// Decides everything.
     pub seed: u64,
+    /// Patients of the seed that come before these: no cohort behind another shares one with it.
+    pub after: u32,
     /// How many patients, each with one to four images.
     pub patients: u32,
     /// Side of the square images in pixels.
@@ -31,21 +36,30 @@ pub struct Cohort {
 }
 
 impl Cohort {
-    /// The cohort, or an error when there are more than 9999 patients or `size` is not 96 to 1024.
+    /// The cohort of the seed's first patients, or an error when there are more than 9999 or `size` is not 96 to 1024.
     pub fn new(seed: u64, patients: u32, size: u32) -> Result<Self> {
-        if patients == 0 || patients > 9999 {
+        if patients == 0 || patients > MOST {
             return Err(Error::new(format!("a phantom cohort of {patients} patients")).mend("choose 1 to 9999"));
         }
         if !(96..=1024).contains(&size) {
             return Err(Error::new(format!("phantoms of {size} x {size} pixels")).mend("choose a size of 96 to 1024"));
         }
-        Ok(Self { seed, patients, size })
+        Ok(Self { seed, after: 0, patients, size })
+    }
+
+    /// As many patients behind the seed's first `after`, or an error when that goes beyond its 9999.
+    pub fn after(self, after: u32) -> Result<Self> {
+        match after.checked_add(self.patients) {
+            Some(last) if last <= MOST => Ok(Self { after, ..self }),
+            _ => Err(Error::new(format!("{} phantom patients after {after}", self.patients))
+                .mend("a seed has 9999 patients: choose fewer")),
+        }
     }
 
     /// All images, ordered by patient and index.
     pub fn images(&self) -> Vec<PhantomId> {
         let count = |patient: u32| 1 + Rng::new(&[self.seed, 0, u64::from(patient)]).bits() as u32 % 4;
-        (1..=self.patients)
+        (self.after + 1..=self.after + self.patients)
             .flat_map(|patient| (0..count(patient)).map(move |index| PhantomId { patient, index }))
             .collect()
     }
@@ -186,5 +200,13 @@ mod tests {
         for (patients, size) in [(0, 128), (10_000, 128), (u32::MAX, 128), (1, 0), (1, 95), (1, u32::MAX)] {
             assert!(Cohort::new(1, patients, size).is_err(), "{patients} patients of size {size}");
         }
+        assert!(cohort(1, 100, 128).after(9_900).is_err() && cohort(1, 100, 128).after(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn a_cohort_behind_another_has_its_next_patients() {
+        let (all, first) = (cohort(5, 40, 128), cohort(5, 30, 128));
+        let behind = cohort(5, 10, 128).after(30).unwrap();
+        assert_eq!([first.images(), behind.images()].concat(), all.images());
     }
 }

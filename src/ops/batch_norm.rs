@@ -1,9 +1,11 @@
 //! Batch normalisation in training (Ioffe and Szegedy, 2015): with the mean and variance of the batch at hand.
 
+use std::hint::black_box;
+
 use candle_core::{Result, Tensor, Var, bail};
 use rayon::prelude::*;
 
-use super::kernels::Set;
+use super::kernels::{Set, sums_with};
 use super::tape::{Node, Tape};
 use super::{Activation, composed, cpu};
 
@@ -30,7 +32,7 @@ pub(super) const TOO_FEW: &str =
     "batch norm in training needs more than one value in a channel: more images or larger ones";
 
 /// Planes that a task works on at least.
-const PLANES: usize = 4;
+pub(super) const PLANES: usize = 4;
 
 impl BatchNorm {
     /// Adds a batch to what is remembered, as PyTorch does.
@@ -76,11 +78,12 @@ impl Moments {
         }
         let set = Set::best();
         let planes = x.par_chunks_exact(area).with_min_len(PLANES);
-        let sums: Vec<_> = planes.map(|plane| set.compile(|| sums(plane))).collect();
+        let sums: Vec<_> = planes.map(|plane| sums_with(set, plane, plane)).collect();
         Ok(Self::from_sums(&sums, channels, count as f64))
     }
 
-    fn from_sums(sums: &[(f64, f64)], channels: usize, count: f64) -> Vec<Self> {
+    /// From the sums of all planes and of their squares, image after image, of `count` values a channel.
+    pub fn from_sums(sums: &[(f64, f64)], channels: usize, count: f64) -> Vec<Self> {
         let each = per_channel(sums, channels).into_iter().map(|(sum, squares)| {
             let mean = sum / count;
             Self { mean, variance: (squares / count - mean * mean).max(0.0), count }
@@ -111,35 +114,6 @@ pub(super) fn per_channel(planes: &[(f64, f64)], channels: usize) -> Vec<(f64, f
     sums
 }
 
-/// Values that are summed side by side.
-const LANES: usize = 16;
-
-/// The sum of all values and of their squares.
-#[inline(always)]
-fn sums(plane: &[f32]) -> (f64, f64) {
-    sums_with(plane, plane)
-}
-
-/// The sum of all values of `a` and of their products with `b`, in double precision.
-#[inline(always)]
-pub(super) fn sums_with(a: &[f32], b: &[f32]) -> (f64, f64) {
-    let (mut sums, mut products) = ([0f64; LANES], [0f64; LANES]);
-    let ((blocks, rest), (others, tail)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    for (a, b) in blocks.iter().zip(others) {
-        for i in 0..LANES {
-            let (a, b) = (f64::from(a[i]), f64::from(b[i]));
-            sums[i] += a;
-            products[i] += a * b;
-        }
-    }
-    for (i, (a, b)) in rest.iter().zip(tail).enumerate() {
-        let (a, b) = (f64::from(*a), f64::from(*b));
-        sums[i] += a;
-        products[i] += a * b;
-    }
-    (sums.iter().sum(), products.iter().sum())
-}
-
 /// `activation(scale * x + shift + residual)` of a plane.
 #[inline(always)]
 pub(super) fn apply(
@@ -162,7 +136,8 @@ pub(super) fn apply(
 /// Sets the gradients to 0 where the activation's result `y` is a limit.
 #[inline(always)]
 pub(super) fn mask(grad: &mut [f32], y: &[f32], activation: Activation) {
-    let (low, high) = activation.limits();
+    // Limits that the compiler knows would become a test of classes of numbers, one by one.
+    let (low, high) = black_box(activation.limits());
     grad.iter_mut().zip(y).for_each(|(g, y)| *g = if *y > low && *y < high { *g } else { 0.0 });
 }
 
@@ -232,12 +207,10 @@ pub(super) fn gradient_sums(
     let set = Set::best();
     let planes = x.par_chunks_exact(area).zip(grad.par_chunks_exact_mut(area)).enumerate().with_min_len(PLANES);
     let each = planes.map(|(i, (x, grad))| {
-        set.compile(|| {
-            if let Some((y, activation)) = behind {
-                mask(grad, &y[i * area..][..area], activation);
-            }
-            sums_with(grad, x)
-        })
+        if let Some((y, activation)) = behind {
+            set.compile(|| mask(grad, &y[i * area..][..area], activation));
+        }
+        sums_with(set, grad, x)
     });
     per_channel(&each.collect::<Vec<_>>(), channels)
 }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::conv::Plan;
 use super::conv_maps::{is_transformable, pays};
-use super::kernels::{Set, Transformed, Winograd};
+use super::kernels::{Packed, Place, Set, Transformed, Winograd};
 use super::maps::Maps;
 
 /// Limits that cut nothing off.
@@ -26,19 +26,49 @@ impl Plan {
 
     /// The convolution of all images `x`, planes of `inputs` channels, with `weight`, `[outputs, inputs, 9]`: planes.
     pub(super) fn transformed(&self, set: Set, x: &[f32], weight: &[f32], inputs: usize) -> Vec<f32> {
-        let (rows, columns, outputs) = (self.rows, self.columns, weight.len() / inputs / 9);
+        let outputs = weight.len() / inputs / 9;
         let weights = Transformed::new(set, weight, &vec![0.0; outputs], inputs);
         let images = x.par_chunks_exact(inputs * self.area_in());
         let mut out = vec![0f32; images.len() * outputs * self.area_out()];
-        images.zip(out.par_chunks_exact_mut(outputs * self.area_out())).for_each(|(x, out)| {
-            let x = Maps::of_planes(set, x, inputs, rows.input, columns.input);
-            let mut y = Maps::stale(set, outputs, rows.output, columns.output);
-            let winograd = Winograd { weights: &weights, x: &x.values, rows, columns, residual: None, limits: FREE };
-            winograd.run(&mut y.values);
-            y.write_planes(out);
-        });
+        let images = images.zip(out.par_chunks_exact_mut(outputs * self.area_out()));
+        images.for_each(|(x, out)| self.transformed_image(set, &weights, x, out));
         out
     }
+
+    fn transformed_image(&self, set: Set, weights: &Transformed, x: &[f32], out: &mut [f32]) {
+        let (rows, columns) = (self.rows, self.columns);
+        let x = Maps::of_planes(set, x, x.len() / self.area_in(), rows.input, columns.input);
+        let mut y = Maps::stale(set, out.len() / self.area_out(), rows.output, columns.output);
+        Winograd { weights, x: &x.values, rows, columns, residual: None, limits: FREE }.run(&mut y.values);
+        y.write_planes(out);
+    }
+
+    /// The weights `[outputs, inputs, taps]` for [`image`](Self::image), of one group and without bias.
+    pub(super) fn prepared(&self, set: Set, weight: &[f32], inputs: usize) -> Prepared {
+        let outputs = weight.len() / inputs / (self.rows.kernel * self.columns.kernel);
+        let bias = vec![0.0; outputs];
+        match self.is_transformed(inputs, outputs) {
+            true => Prepared::Transformed(Transformed::new(set, weight, &bias, inputs)),
+            false => Prepared::Packed(Packed::new(set, weight, &bias)),
+        }
+    }
+
+    /// The convolution of one image: planes to planes.
+    pub(super) fn image(&self, set: Set, weights: &Prepared, x: &[f32], out: &mut [f32]) {
+        match weights {
+            Prepared::Transformed(weights) => self.transformed_image(set, weights, x, out),
+            Prepared::Packed(weights) => {
+                let place = Place { first: 0, row: self.columns.output, plane: self.area_out() };
+                self.group(weights, x, place, |product| product.run(out));
+            }
+        }
+    }
+}
+
+/// Weights as the images of a batch share them.
+pub(super) enum Prepared {
+    Transformed(Transformed),
+    Packed(Packed),
 }
 
 /// `weight`, `[outputs, inputs, 9]`, for the gradient of the input: `[inputs, outputs, 9]`, turned around.

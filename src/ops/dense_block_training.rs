@@ -9,11 +9,11 @@
 use candle_core::{Result, Tensor, Var, bail};
 use rayon::prelude::*;
 
-use super::batch_norm::{Backward, BatchNorm, Moments, apply, gradient_sums, mask, per_channel, sums_with};
+use super::batch_norm::{Backward, BatchNorm, Moments, PLANES, apply, gradient_sums, mask, per_channel};
 use super::conv::Plan;
-use super::conv_gradient::Wanted;
-use super::geometry::{Axis, Padding, Phases};
-use super::kernels::{Packed, Place, Product, Set};
+use super::conv_gradient::{Turned, Wanted};
+use super::geometry::{Axis, Padding};
+use super::kernels::{Set, sums_with};
 use super::tape::{Node, Tape};
 use super::{Activation, cpu};
 
@@ -116,6 +116,24 @@ impl Size {
         Ok(Plan { rows: axis(self.h)?, columns: axis(self.w)?, groups: 1, activation: Activation::Identity })
     }
 
+    /// Norm and ReLU of an image's first channels.
+    fn norm_into(&self, set: Set, maps: &[f32], (scale, shift): &(Vec<f32>, Vec<f32>), to: &mut [f32]) {
+        let planes = maps.chunks_exact(self.area()).zip(to.chunks_exact_mut(self.area()));
+        for ((from, to), (scale, shift)) in planes.zip(scale.iter().zip(shift)) {
+            set.compile(|| apply(from, (*scale, *shift), None, Activation::Relu, to));
+        }
+    }
+
+    /// What the moments of an image's channels are made of.
+    fn sums(&self, set: Set, planes: &[f32]) -> Vec<(f64, f64)> {
+        planes.chunks_exact(self.area()).map(|plane| sums_with(set, plane, plane)).collect()
+    }
+
+    /// The moments of as many channels, from the sums of all images.
+    fn moments(&self, sums: &[Vec<(f64, f64)>]) -> Vec<Moments> {
+        Moments::from_sums(&sums.concat(), sums[0].len(), (self.images * self.area()) as f64)
+    }
+
     /// Appends a layer's maps and their moments.
     fn forward(
         &self,
@@ -130,43 +148,36 @@ impl Size {
         if (inputs, between, kh, kw) != (width, middle, 3, 3) {
             bail!("a dense layer of {:?} and {:?} over {width} maps", weights[2].shape(), weights[5].shape());
         }
-        let pack = |weight: &Tensor, outputs| cpu::read(weight, |w| Ok(Packed::new(set, w, &vec![0.0; outputs])));
         layer.norm.remember(moments)?;
-        let (scale, shift) = layer.norm.scale_and_shift(moments)?;
-        let (plan, packed) = (self.plan(1)?, pack(&weights[2], middle)?);
-        let place = Place { first: 0, row: self.w, plane: area };
+        let norm = layer.norm.scale_and_shift(moments)?;
+        let plan = self.plan(1)?;
+        let squeeze = cpu::read(&weights[2], |weight| Ok(plan.prepared(set, weight, width)))?;
         let mut squeezed = vec![0f32; self.images * middle * area];
         let images = maps.par_chunks_exact(self.total * area).zip(squeezed.par_chunks_exact_mut(middle * area));
-        images.for_each_init(
+        let sums = images.map_init(
             || vec![0f32; width * area],
             |normed, (maps, to)| {
-                let planes = maps.chunks_exact(area).zip(normed.chunks_exact_mut(area));
-                for ((from, to), channel) in planes.zip(scale.iter().copied().zip(shift.iter().copied())) {
-                    set.compile(|| apply(from, channel, None, Activation::Relu, to));
-                }
-                plan.group(&packed, normed, place, |product| product.run(to));
+                self.norm_into(set, maps, &norm, normed);
+                plan.image(set, &squeeze, normed, to);
+                self.sums(set, to)
             },
         );
-        let after = Moments::of(&squeezed, middle, area)?;
+        let after = self.moments(&sums.collect::<Vec<_>>());
         layer.squeeze_norm.remember(&after)?;
-        let (scale, shift) = layer.squeeze_norm.scale_and_shift(&after)?;
-        let (plan, packed) = (self.plan(3)?, pack(&weights[5], growth)?);
-        let phases = Phases::new(plan.rows, plan.columns);
-        let mut new = vec![0f32; self.images * growth * area];
-        let images = squeezed.par_chunks_exact(middle * area).zip(new.par_chunks_exact_mut(growth * area));
-        let scratch = || (vec![0f32; area], vec![0f32; phases.room(middle)]);
-        images.for_each_init(scratch, |(plane, padded), (from, to)| {
-            let planes = from.chunks_exact(area).zip(padded.chunks_exact_mut(phases.plane));
-            for ((from, to), channel) in planes.zip(scale.iter().copied().zip(shift.iter().copied())) {
-                set.compile(|| apply(from, channel, None, Activation::Relu, plane));
-                phases.fill(plane, to);
-            }
-            let Phases { plane, pitch, ref taps, .. } = phases;
-            let (size, limits) = ((self.h, self.w), plan.activation.limits());
-            Product { weight: &packed, x: padded, plane, taps, size, pitch, limits, place }.run(to);
-        });
-        moments.extend(Moments::of(&new, growth, area)?);
-        self.put(&new, width, maps);
+        let norm = layer.squeeze_norm.scale_and_shift(&after)?;
+        let plan = self.plan(3)?;
+        let grow = cpu::read(&weights[5], |weight| Ok(plan.prepared(set, weight, middle)))?;
+        let images = squeezed.par_chunks_exact(middle * area).zip(maps.par_chunks_exact_mut(self.total * area));
+        let sums = images.map_init(
+            || vec![0f32; middle * area],
+            |normed, (from, maps)| {
+                self.norm_into(set, from, &norm, normed);
+                let new = &mut maps[width * area..][..growth * area];
+                plan.image(set, &grow, normed, new);
+                self.sums(set, new)
+            },
+        );
+        moments.extend(self.moments(&sums.collect::<Vec<_>>()));
         let eps = [layer.norm.eps, layer.squeeze_norm.eps];
         Ok(Saved { weights, eps, width, middle, growth, squeezed, moments: after })
     }
@@ -264,7 +275,8 @@ impl Saved {
         // The first convolution, a few images at a time.
         let (scale, shift) = folded(&scale1, &shift1, before, self.eps[0]);
         let (plan, step) = (size.plan(1)?, (HELD / (self.width * area)).max(1));
-        let mut of_squeeze = vec![0f32; squeeze.len()];
+        let (mut of_squeeze, turned) = (vec![0f32; squeeze.len()], Turned::new());
+        let wanted = Wanted { turned: Some(&turned), ..Wanted::BOTH };
         let mut plane_sums = Vec::with_capacity(size.images * self.width);
         let images = maps.chunks(step * size.total * area).zip(grad.chunks_mut(step * size.total * area));
         for ((maps, grad), of_middle) in images.zip(of_middle.chunks(step * self.middle * area)) {
@@ -274,8 +286,9 @@ impl Saved {
                 let channel = (scale[i % self.width], shift[i % self.width]);
                 set.compile(|| apply(&maps[plane_of(i) * area..][..area], channel, None, Activation::Relu, out));
             });
-            let (of_seen, part) = plan.gradients(set, &seen, &squeeze, self.middle, of_middle, Wanted::BOTH);
-            of_squeeze.iter_mut().zip(part.iter().flatten()).for_each(|(sum, part)| *sum += part);
+            let (of_seen, part) = plan.gradients(set, &seen, &squeeze, self.middle, of_middle, wanted);
+            let part = part.unwrap_or_default();
+            of_squeeze.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
             let mut of_seen = of_seen.unwrap_or_default();
             let planes =
                 grad.par_chunks_exact_mut(size.total * area).zip(of_seen.par_chunks_exact_mut(self.width * area));
@@ -283,14 +296,14 @@ impl Saved {
                 planes.zip(seen.par_chunks_exact(self.width * area)).zip(maps.par_chunks_exact(size.total * area));
             let found: Vec<Vec<_>> = each
                 .map(|(((grad, of_seen), seen), maps)| {
-                    let planes = of_seen.chunks_exact_mut(area).zip(seen.chunks_exact(area));
-                    let planes = planes.zip(maps.chunks_exact(area)).zip(grad.chunks_exact_mut(area)).zip(&scale1);
-                    let each = planes.map(|((((g, y), x), to), weight)| {
+                    let planes = of_seen.par_chunks_exact_mut(area).zip(seen.par_chunks_exact(area));
+                    let others = maps.par_chunks_exact(area).zip(grad.par_chunks_exact_mut(area)).zip(&scale1);
+                    let each = planes.zip(others).with_min_len(PLANES).map(|((g, y), ((x, to), weight))| {
                         set.compile(|| {
                             mask(g, y, Activation::Relu);
                             to.iter_mut().zip(&*g).for_each(|(to, g)| *to += weight * g);
-                            sums_with(g, x)
-                        })
+                        });
+                        sums_with(set, g, x)
                     });
                     each.collect()
                 })
