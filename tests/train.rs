@@ -240,11 +240,16 @@ fn in_half_precision_it_learns_and_goes_on_exactly() {
     assert!(finished(train(&other, &cut, &["--resume"]).output().unwrap()).error(3).contains("another recipe"));
     finished(train(&recipe, &cut, &["--resume"]).output().unwrap()).ok();
     assert!(all(&whole) == all(&cut));
+    assert!(
+        finished(train(&recipe, &folder.path().join("gpu"), &["--device", "cuda:99"]).output().unwrap())
+            .error(2)
+            .contains("cuda:99")
+    );
     let log = Training::read(&TrainingFolder::new(&whole)).unwrap();
     assert_eq!((log.device.as_str(), log.precision.as_str()), ("cpu", "f16"));
     assert!(log.epochs[2].loss < log.epochs[0].loss);
     let page = std::fs::read_to_string(whole.join("README.md")).unwrap();
-    assert!(page.contains("On the CPU; convolutions and dense layers in f16, all else in f32."), "{page}");
+    assert!(page.contains("Trained on the CPU, products in f16, all else in f32."), "{page}");
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use candle_core::{Device, DeviceLocation};
+
 use crate::cards::catalogue;
 use crate::cards::dataset::DatasetCard;
 use crate::cli::{args, machine, note, print, train_results};
@@ -45,7 +47,7 @@ pub fn run(args: &args::Train) -> Result<()> {
         text,
         start,
         parts: parts.clone(),
-        device: device.clone(),
+        device: (device.clone(), device_name(&device).into()),
         folder: folder.clone(),
         resume: args.resume,
     };
@@ -67,6 +69,15 @@ pub fn run(args: &args::Train) -> Result<()> {
     let finished = train_results::Finished { recipe: &recipe, log, folder: &folder, parts, cards, device, threads };
     print(&finished.measure(&stop)?)?;
     trainer.finish()
+}
+
+/// The kind of a device.
+fn device_name(device: &Device) -> &'static str {
+    match device.location() {
+        DeviceLocation::Cpu => "cpu",
+        DeviceLocation::Cuda { .. } => "cuda",
+        DeviceLocation::Metal { .. } => "metal",
+    }
 }
 
 /// Train, validation and test, each with its dataset's card.
@@ -150,6 +161,9 @@ fn header(trainer: &Trainer) -> String {
     let parts: Vec<_> =
         log.parts.iter().map(|p| format!("{} {} images of {} patients", p.name, p.images, p.patients)).collect();
     let mut text = format!("{}: {}\n", log.recipe, parts.join(", "));
+    if let Some(how) = log.arithmetic() {
+        text += &format!("  {how}\n");
+    }
     for label in &log.labels {
         let [positive, negative] = label.weights;
         text += &format!("  {}: {} positive, {} negative", label.label, label.positives, label.negatives);

@@ -20,7 +20,7 @@ use crate::metrics::evaluation::{self, Evaluation, Settings};
 use crate::metrics::recalibration::Calibrators;
 use crate::predictions::{self, Predictions};
 use crate::run::{Calibration, Training, TrainingFolder};
-use crate::train::recipe::{Precision, WEIGHTS};
+use crate::train::recipe::WEIGHTS;
 use crate::train::{Part, Recipe};
 use crate::tui::live;
 
@@ -157,11 +157,9 @@ impl Finished<'_> {
             .collect();
         page += &format!("## Data\n\n{}\n\nNo patient is in two of them (`splits.csv`).\n\n", data.join("\n"));
         page += "## Training\n\n";
-        let device = if log.device == "cpu" { "the CPU" } else { &log.device };
-        page += &match recipe.training.precision {
-            Precision::F32 => format!("On {device}, in f32.\n\n"),
-            half => format!("On {device}; convolutions and dense layers in {}, all else in f32.\n\n", half.name()),
-        };
+        if let Some(how) = log.arithmetic() {
+            page += &format!("Trained {how}.\n\n");
+        }
         page += "| epoch | loss | learning rate | validation loss | AUROC | AUPRC | sensitivity | specificity |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n";
         for e in &log.epochs {
             let v = &e.validation;

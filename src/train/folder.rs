@@ -57,3 +57,28 @@ pub(super) fn unlike(folder: &TrainingFolder, log: &Training) -> Error {
         _ => another(&place),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_device_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = TrainingFolder::new(place.path());
+        let log = |device: &str, seed: u64| {
+            let text = format!(
+                "schema = \"s\"\nsoftware = \"r\"\ndevice = \"{device}\"\ninstructions = \"i\"\nrecipe = \"r\"\n\
+                 recipe_sha256 = \"\"\nseed = {seed}\nepochs_at_most = 1\npart = []\nlabel = []\n"
+            );
+            std::fs::write(folder.log(), text).unwrap();
+            Training::read(&folder).unwrap()
+        };
+        let cpu = log("cpu", 1);
+        log("H100", 1);
+        let told = unlike(&folder, &cpu).to_string();
+        assert!(told.contains("checkpoint: it was begun on the device H100, this one is cpu; go on"), "{told}");
+        log("cpu", 2);
+        assert!(unlike(&folder, &cpu).to_string().contains("another recipe"));
+    }
+}

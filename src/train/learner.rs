@@ -159,7 +159,8 @@ impl Learner {
     /// The same error, or what to do where the device's memory was too small.
     fn explained(&self, e: Error) -> Error {
         let text = e.to_string().to_lowercase();
-        if !["out of memory", "out_of_memory", "alloc_failed"].iter().any(|sign| text.contains(sign)) {
+        if !["out of memory", "out_of_memory", "alloc_failed", "memory is full"].iter().any(|sign| text.contains(sign))
+        {
             return e;
         }
         let (batch, accumulate) = self.sizes;

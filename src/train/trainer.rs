@@ -5,7 +5,7 @@ use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use candle_core::{Device, DeviceLocation, Tensor};
+use candle_core::{Device, Tensor};
 
 use super::checkpoint::{Checkpoint, Place};
 use super::folder;
@@ -75,8 +75,8 @@ pub struct Plan {
     pub start: (Tensors, Vec<String>),
     /// Train, validation and, where there is one, test.
     pub parts: Vec<Part>,
-    /// Where the network learns.
-    pub device: Device,
+    /// Where the network learns, and what that is called in the log: `cpu`, or the device's name.
+    pub device: (Device, String),
     /// Where all goes.
     pub folder: TrainingFolder,
     /// Whether an unfinished training there is gone on with.
@@ -91,7 +91,7 @@ impl Trainer {
     /// Parts that share a patient, a label without positives or negatives to learn from, validation images of one class
     /// only, a folder with another training or other files.
     pub fn begin(plan: Plan) -> Result<Self> {
-        let Plan { recipe, text, start, parts, device, folder, resume } = plan;
+        let Plan { recipe, text, start, parts, device: (device, device_name), folder, resume } = plan;
         partition::check_apart(&parts)?;
         let card = recipe.card();
         let pictures = |part: &Part| Pictures::new(&part.dataset, &card.labels, &card.input, recipe.data.policy);
@@ -110,7 +110,7 @@ impl Trainer {
         let log = Training {
             schema: TRAINING_SCHEMA.into(),
             software: concat!("roentgen ", env!("CARGO_PKG_VERSION")).into(),
-            device: device_name(&device).into(),
+            device: device_name,
             instructions: instruction_set().into(),
             precision: recipe.training.precision.name().into(),
             recipe: recipe.name.clone(),
@@ -309,15 +309,6 @@ impl Trainer {
     fn write_log(&mut self) -> Result<()> {
         self.log.epochs = self.place.epochs.clone();
         files::write(&self.folder.log(), self.log.to_toml()?.as_bytes())
-    }
-}
-
-/// The kind of a device: numbers are the same on another of its kind.
-fn device_name(device: &Device) -> &'static str {
-    match device.location() {
-        DeviceLocation::Cpu => "cpu",
-        DeviceLocation::Cuda { .. } => "cuda",
-        DeviceLocation::Metal { .. } => "metal",
     }
 }
 

@@ -24,18 +24,22 @@ pub fn conv(tape: &mut Tape, x: Node, weight: &Var, form: Form, precision: DType
     let kernel = weight.value().to_dtype(precision)?.reshape((groups, outputs / groups, depth, kh * kw))?;
     let input = x.value().to_dtype(precision)?;
     let matrix = kernel.transpose(2, 3)?.reshape((groups, outputs / groups, ()))?;
-    let y = matrix.matmul(&unfolded(&input, windows, groups)?)?.reshape((outputs, n, rows.output, columns.output))?;
+    // What the taps see is not kept for the way back: it is as many times the input as there are taps.
+    let y = matrix.matmul(&unfolded(taps(&input, windows, 0.0)?, groups)?)?;
+    let y = y.reshape((outputs, n, rows.output, columns.output))?;
     let (shape, before) = (weight.value().shape().clone(), x.is_tracked().then(|| x.value().dtype()));
     Ok(tape.push(&[&x, &weight], y, move |grad| {
         let grad = grad.contiguous()?;
         let of_outputs = grad.reshape((groups, outputs / groups, ()))?;
-        let dw = of_outputs.matmul(&unfolded(&input, windows, groups)?.t()?)?;
+        let dw = of_outputs.matmul(&unfolded(taps(&input, windows, 0.0)?, groups)?.t()?)?;
         let dw = dw.reshape((groups, outputs / groups, kh * kw, depth))?.transpose(2, 3)?.reshape(shape)?;
         let dw = dw.to_dtype(DType::F32)?;
         let Some(before) = before else { return Ok(vec![None, Some(dw)]) };
-        // A convolution of the gradients, set apart by the stride, with the kernel turned around.
-        let turned = kernel.flip(&[3])?.permute((0, 2, 3, 1))?.reshape((groups, depth, ()))?;
-        let dx = turned.matmul(&unfolded(&spread(&grad, stride)?, windows.map(turned_around), groups)?)?;
+        // A convolution of the gradients, set apart by the stride, with the kernel turned around: the last tap comes first.
+        let mut taps = taps(&spread(&grad, stride)?, windows.map(turned_around), 0.0)?;
+        taps.reverse();
+        let matrix = kernel.permute((0, 2, 3, 1))?.reshape((groups, depth, ()))?;
+        let dx = matrix.matmul(&unfolded(taps, groups)?)?;
         Ok(vec![Some(dx.reshape((inputs, n, h, w))?.to_dtype(before)?), Some(dw)])
     }))
 }
@@ -49,9 +53,9 @@ fn turned_around(axis: Axis) -> Axis {
 }
 
 /// `[groups, taps * channels of a group, n * rows * columns]`: what the taps see.
-fn unfolded(x: &Tensor, windows: [Axis; 2], groups: usize) -> Result<Tensor> {
-    let taps = taps(x, windows, 0.0)?;
-    let depth = x.dim(0)? / groups;
-    let all = Tensor::cat(&taps, 0)?.reshape((taps.len(), groups, depth, ()))?;
-    all.transpose(0, 1)?.reshape((groups, taps.len() * depth, ()))
+fn unfolded(taps: Vec<Tensor>, groups: usize) -> Result<Tensor> {
+    let count = taps.len();
+    let all = Tensor::cat(&taps, 0)?;
+    let depth = all.dim(0)? / count / groups;
+    all.reshape((count, groups, depth, ()))?.transpose(0, 1)?.reshape((groups, count * depth, ()))
 }
