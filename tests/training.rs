@@ -46,8 +46,9 @@ fn follows_the_goldens(
     network: impl FnOnce(&ModelCard) -> Network,
     case: &str,
     bn: &str,
-    [first, later, moments, after]: [f64; 4],
+    tolerances: [f64; 4],
 ) {
+    let [first, later, moments, after] = tolerances;
     let Some(shared) = shared() else { return };
     let golden = std::fs::read(shared.join("goldens/models-1.json")).unwrap();
     let golden = &serde_json::from_slice::<Value>(&golden).unwrap()["training"][case];
@@ -76,7 +77,7 @@ fn follows_the_goldens(
         let pass = network.forward(&x, &mut Rng::new(1, step as u64)).unwrap();
         let loss = loss.of(pass.logits(), &y).unwrap();
         let found = f64::from(loss.to_scalar::<f32>().unwrap());
-        close(&format!("loss {step}"), &[found], &[*expected], if step == 0 { first } else { later });
+        close(&format!("{tolerances:?}: loss {step}"), &[found], &[*expected], if step == 0 { first } else { later });
         let pace = Pace { rate: *rate, momentum: None };
         optimizer.step(pace, &pass.backward(&loss).unwrap(), 1.0).unwrap();
     }
