@@ -54,7 +54,8 @@ fn main() {
     if images == ["train"] {
         keep_memory();
         let network = Network::new(&card, formula::weights(&shapes)).expect("the formula's weights fit");
-        let (mut optimizer, x) = (Optimizer::new(Rule::Adam { rate: RATE }, network.parameters()), x());
+        let (mut optimizer, x) =
+            (Optimizer::new(Rule::Adam { rate: RATE }, network.parameters()).expect("they are on the CPU"), x());
         return serve(|| train(&network, &mut optimizer, &x));
     }
     let model = build(&card, formula::weights(&shapes), &Device::Cpu).expect("the formula's weights fit");

@@ -219,6 +219,40 @@ fn killed_or_stopped_it_ends_with_the_same_bytes() {
 }
 
 #[test]
+fn in_half_precision_it_learns_and_goes_on_exactly() {
+    let folder = tempfile::tempdir().unwrap();
+    phantom_card(folder.path(), 40);
+    let changes = [("epochs = 3", "epochs = 3\nprecision = \"f16\"")];
+    let recipe = put(folder.path(), "tiny.toml", &with(RECIPE, &changes));
+    let (whole, cut) = (folder.path().join("whole"), folder.path().join("cut"));
+    let ran = finished(train(&recipe, &whole, &["--device", "cpu"]).output().unwrap());
+    assert!(ran.stderr.contains("f16 on the CPU is for trying a recipe out"), "{}", ran.stderr);
+    ran.ok();
+    let mut child = train(&recipe, &cut, &[]).spawn().unwrap();
+    if reached(&mut child, || cut.join("checkpoint").exists()) {
+        Command::new("kill").args(["-KILL", &child.id().to_string()]).status().unwrap();
+    }
+    child.wait().unwrap();
+    // The factor of the loss is in the checkpoint's line of JSON.
+    let checkpoint = std::fs::read(cut.join("checkpoint")).unwrap();
+    assert!(String::from_utf8_lossy(&checkpoint[..2000]).contains("\"scale\":{\"factor\":65536.0,\"good\":"));
+    let other = put(folder.path(), "other.toml", &with(RECIPE, &[]));
+    assert!(finished(train(&other, &cut, &["--resume"]).output().unwrap()).error(3).contains("another recipe"));
+    finished(train(&recipe, &cut, &["--resume"]).output().unwrap()).ok();
+    assert!(all(&whole) == all(&cut));
+    assert!(
+        finished(train(&recipe, &folder.path().join("gpu"), &["--device", "cuda:99"]).output().unwrap())
+            .error(2)
+            .contains("cuda:99")
+    );
+    let log = Training::read(&TrainingFolder::new(&whole)).unwrap();
+    assert_eq!((log.device.as_str(), log.precision.as_str()), ("cpu", "f16"));
+    assert!(log.epochs[2].loss < log.epochs[0].loss);
+    let page = std::fs::read_to_string(whole.join("README.md")).unwrap();
+    assert!(page.contains("Trained on the CPU, products in f16, all else in f32."), "{page}");
+}
+
+#[test]
 fn a_frozen_backbone_stays_as_it_was_and_batches_add_up() {
     let folder = tempfile::tempdir().unwrap();
     phantom_card(folder.path(), 30);
@@ -286,6 +320,7 @@ fn what_cannot_be_trained_is_told() {
         out
     };
     fails("key", &[("batch = 8", "batches = 8")], 3);
+    fails("precision", &[("batch = 8", "batch = 8\nprecision = \"f64\"")], 3);
     let out = fails(
         "nan",
         &[("max = 5e-3", "max = 1e30\nrising = 0.9\ndivisor = 1.0"), ("weight_decay = 1e-2", "weight_decay = 0.0")],

@@ -1,6 +1,6 @@
 //! Networks in training against PyTorch: losses, running moments and the logits after a few steps.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use roentgen::cards::model::ModelCard;
 use roentgen::models::{Network, build};
 use roentgen::rng::Rng;
@@ -22,7 +22,33 @@ fn close(what: &str, ours: &[f64], golden: &[f64], tolerance: f64) {
     }
 }
 
+/// Steps composed of Candle's ops, as on a GPU: in f32 as near as the fused ones.
+const PRECISIONS: [(DType, [f64; 4]); 3] =
+    [(DType::F32, EXACT), (DType::BF16, [3e-2, 1e-1, 3e-2, 3e-1]), (DType::F16, [5e-3, 3e-2, 5e-3, 1e-1])];
+
+/// What a training may differ from PyTorch's by: the loss of the first step, those of later ones, running moments, the
+/// logits behind them all.
+const EXACT: [f64; 4] = [1e-3, 1e-2, 1e-3, 1e-2];
+
 fn trains_as_pytorch_does(name: &str, classes: usize, shapes: &[formula::Shape], case: &str, bn: &str) {
+    let steps = |card: &ModelCard| Network::new(card, formula::weights(shapes)).unwrap();
+    follows_the_goldens(name, classes, steps, case, bn, EXACT);
+    for (precision, tolerances) in PRECISIONS {
+        let steps =
+            |card: &ModelCard| Network::composed(card, formula::weights(shapes), &Device::Cpu, precision).unwrap();
+        follows_the_goldens(name, classes, steps, case, bn, tolerances);
+    }
+}
+
+fn follows_the_goldens(
+    name: &str,
+    classes: usize,
+    network: impl FnOnce(&ModelCard) -> Network,
+    case: &str,
+    bn: &str,
+    tolerances: [f64; 4],
+) {
+    let [first, later, moments, after] = tolerances;
     let Some(shared) = shared() else { return };
     let golden = std::fs::read(shared.join("goldens/models-1.json")).unwrap();
     let golden = &serde_json::from_slice::<Value>(&golden).unwrap()["training"][case];
@@ -32,12 +58,12 @@ fn trains_as_pytorch_does(name: &str, classes: usize, shapes: &[formula::Shape],
          output = \"sigmoid\"\nlicence = \"MIT\"\n[weights]\npath = \"m\"\n[input]\nchannels = 3\nsteps = []\n"
     );
     let card = ModelCard::parse(&card, "card").unwrap();
-    let network = Network::new(&card, formula::weights(shapes)).unwrap();
+    let network = network(&card);
     let rule = match golden.get("weight_decay").and_then(Value::as_f64) {
         Some(weight_decay) => Rule::AdamW { rate: 1e-4, weight_decay },
         None => Rule::Adam { rate: 1e-4 },
     };
-    let mut optimizer = Optimizer::new(rule, network.parameters());
+    let mut optimizer = Optimizer::new(rule, network.parameters()).unwrap();
     let loss = match golden.get("prevalence") {
         Some(prevalence) => Loss::PrevalenceWeighted(numbers(prevalence).iter().map(|p| *p as f32).collect()),
         None => Loss::Bce,
@@ -51,7 +77,7 @@ fn trains_as_pytorch_does(name: &str, classes: usize, shapes: &[formula::Shape],
         let pass = network.forward(&x, &mut Rng::new(1, step as u64)).unwrap();
         let loss = loss.of(pass.logits(), &y).unwrap();
         let found = f64::from(loss.to_scalar::<f32>().unwrap());
-        close(&format!("loss {step}"), &[found], &[*expected], if step == 0 { 1e-3 } else { 1e-2 });
+        close(&format!("{tolerances:?}: loss {step}"), &[found], &[*expected], if step == 0 { first } else { later });
         let pace = Pace { rate: *rate, momentum: None };
         optimizer.step(pace, &pass.backward(&loss).unwrap(), 1.0).unwrap();
     }
@@ -59,12 +85,12 @@ fn trains_as_pytorch_does(name: &str, classes: usize, shapes: &[formula::Shape],
     for part in ["running_mean", "running_var"] {
         let values = tensors.clone().take(&format!("{bn}.{part}"), &[if name == "mobilenet_v2" { 32 } else { 64 }]);
         let values: Vec<_> = values.unwrap()[..8].iter().map(|v| f64::from(*v)).collect();
-        close(part, &values, &numbers(&golden[&format!("first_bn_{part}_first_8")]), 1e-3);
+        close(part, &values, &numbers(&golden[&format!("first_bn_{part}_first_8")]), moments);
     }
     let model = build(&card, std::mem::take(&mut tensors), &Device::Cpu).unwrap();
     let logits = model.forward(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let logits: Vec<_> = logits.into_iter().map(f64::from).collect();
-    close("logits after", &logits, &numbers(&golden["eval_logits_after"]), 1e-2);
+    close("logits after", &logits, &numbers(&golden["eval_logits_after"]), after);
 }
 
 #[test]

@@ -605,7 +605,9 @@ fn a_training_is_watched_through_its_folder() {
     let mut log = Training {
         schema: TRAINING_SCHEMA.into(),
         software: "roentgen".into(),
+        device: "cpu".into(),
         instructions: "any".into(),
+        precision: "f32".into(),
         recipe: "tiny".into(),
         recipe_sha256: String::new(),
         start_sha256: Vec::new(),

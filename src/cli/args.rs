@@ -145,6 +145,9 @@ pub struct Train {
     /// Go on with an unfinished training; it ends with the same bytes as one that was never stopped
     #[arg(long)]
     pub resume: bool,
+    /// auto, cpu or cuda[:N]
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: device::Wanted,
     /// CPU threads [default: all]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,

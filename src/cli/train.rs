@@ -5,6 +5,8 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use candle_core::{Device, DeviceLocation};
+
 use crate::cards::catalogue;
 use crate::cards::dataset::DatasetCard;
 use crate::cli::{args, machine, note, print, train_results};
@@ -13,7 +15,7 @@ use crate::error::Result;
 use crate::models;
 use crate::ops;
 use crate::run::{Epoch, TrainingFolder};
-use crate::train::recipe::{self, Recipe, StartPart};
+use crate::train::recipe::{self, Precision, Recipe, StartPart};
 use crate::train::{News, Part, Plan, Trainer, stratify};
 use crate::tui::widgets::text::duration;
 use crate::weights::Tensors;
@@ -32,10 +34,23 @@ pub fn run(args: &args::Train) -> Result<()> {
         None => Path::new("reports").join(format!("train--{}", recipe.name)),
     };
     let folder = TrainingFolder::new(folder);
+    let device = args.device.open()?;
+    let precision = recipe.training.precision;
+    if device.is_cpu() && precision != Precision::F32 {
+        let name = precision.name();
+        note(&format!("{name} on the CPU is for trying a recipe out: it is much slower there than f32"));
+    }
     let (parts, cards) = parts(&recipe, &home, args.root.as_deref())?;
     let start = start(&recipe, &home)?;
-    let plan =
-        Plan { recipe: recipe.clone(), text, start, parts: parts.clone(), folder: folder.clone(), resume: args.resume };
+    let plan = Plan {
+        recipe: recipe.clone(),
+        text,
+        start,
+        parts: parts.clone(),
+        device: (device.clone(), device_name(&device).into()),
+        folder: folder.clone(),
+        resume: args.resume,
+    };
     let mut trainer = Trainer::begin(plan)?;
     print(&header(&trainer))?;
     let stop = machine::stop_flag()?;
@@ -50,10 +65,19 @@ pub fn run(args: &args::Train) -> Result<()> {
         }
     })?;
     printed?;
-    let finished =
-        train_results::Finished { recipe: &recipe, log: trainer.log(), folder: &folder, parts, cards, threads };
+    let log = trainer.log();
+    let finished = train_results::Finished { recipe: &recipe, log, folder: &folder, parts, cards, device, threads };
     print(&finished.measure(&stop)?)?;
     trainer.finish()
+}
+
+/// The kind of a device.
+fn device_name(device: &Device) -> &'static str {
+    match device.location() {
+        DeviceLocation::Cpu => "cpu",
+        DeviceLocation::Cuda { .. } => "cuda",
+        DeviceLocation::Metal { .. } => "metal",
+    }
 }
 
 /// Train, validation and test, each with its dataset's card.
@@ -137,6 +161,9 @@ fn header(trainer: &Trainer) -> String {
     let parts: Vec<_> =
         log.parts.iter().map(|p| format!("{} {} images of {} patients", p.name, p.images, p.patients)).collect();
     let mut text = format!("{}: {}\n", log.recipe, parts.join(", "));
+    if let Some(how) = log.arithmetic() {
+        text += &format!("  {how}\n");
+    }
     for label in &log.labels {
         let [positive, negative] = label.weights;
         text += &format!("  {}: {} positive, {} negative", label.label, label.positives, label.negatives);

@@ -34,6 +34,7 @@ pub struct Finished<'a> {
     pub folder: &'a TrainingFolder,
     pub parts: Vec<Part>,
     pub cards: Vec<DatasetCard>,
+    pub device: Device,
     pub threads: usize,
 }
 
@@ -95,7 +96,7 @@ impl Finished<'_> {
             policy: self.recipe.data.policy,
             calibration,
             training: Some(self.log.clone()),
-            device: Device::Cpu,
+            device: self.device.clone(),
             pace: Pace { batch: BATCH, decoders: self.threads, strict: true },
             resume: folder.journal().exists() || folder.run_toml().exists(),
             folder: folder.clone(),
@@ -155,7 +156,11 @@ impl Finished<'_> {
             })
             .collect();
         page += &format!("## Data\n\n{}\n\nNo patient is in two of them (`splits.csv`).\n\n", data.join("\n"));
-        page += "## Training\n\n| epoch | loss | learning rate | validation loss | AUROC | AUPRC | sensitivity | specificity |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n";
+        page += "## Training\n\n";
+        if let Some(how) = log.arithmetic() {
+            page += &format!("Trained {how}.\n\n");
+        }
+        page += "| epoch | loss | learning rate | validation loss | AUROC | AUPRC | sensitivity | specificity |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n";
         for e in &log.epochs {
             let v = &e.validation;
             let best = if log.best == Some(e.epoch) { " (these weights)" } else { "" };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::backprop::GradStore;
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 
 use super::build::{Form, fault};
 use super::densenet;
@@ -17,15 +17,18 @@ use crate::rng::Rng;
 use crate::weights::Tensors;
 
 /// A network whose weights change: batch norms use the batch's own moments and remember them, and the head drops out.
-/// On the CPU. For inference, [`build`](super::build) a model of its [`tensors`](Self::tensors).
+/// For inference, [`build`](super::build) a model of its [`tensors`](Self::tensors).
 pub struct Network {
     parts: Vec<(String, Part)>,
     head: Vec<Dense>,
     backbone: Backbone,
     channels: usize,
     eps: f64,
-    /// By torchvision's names.
+    /// By torchvision's names, f32.
     vars: BTreeMap<String, Var>,
+    device: Device,
+    /// What products are computed in, where steps are composed of Candle's ops.
+    composed: Option<DType>,
 }
 
 /// A forward pass of a batch, which can go back once.
@@ -53,16 +56,24 @@ impl Pass {
 }
 
 impl Network {
-    /// The card's network with these weights. Tensors that are missing, left over or of the wrong shape are one error
-    /// that lists them.
-    pub fn new(card: &ModelCard, mut weights: Tensors) -> Result<Self> {
+    /// The card's network with these weights, in f32 on the CPU. Tensors that are missing, left over or of the wrong shape
+    /// are one error that lists them.
+    pub fn new(card: &ModelCard, weights: Tensors) -> Result<Self> {
+        Self::with(card, weights, Device::Cpu, None)
+    }
+
+    /// The same on any device, with the products of convolutions and dense layers in `precision`: f32, f16 or bf16.
+    /// Weights, norms and logits are f32 whatever it is. On the CPU it is much slower than [`new`](Self::new).
+    pub fn composed(card: &ModelCard, weights: Tensors, device: &Device, precision: DType) -> Result<Self> {
+        Self::with(card, weights, device.clone(), Some(precision))
+    }
+
+    fn with(card: &ModelCard, mut weights: Tensors, device: Device, composed: Option<DType>) -> Result<Self> {
         let card = &registry::recognised(card, &weights)?;
         let mut vars = BTreeMap::new();
         let mut take = |name: String, shape: &[usize], weights: &mut Tensors| -> Result<()> {
             let values = weights.take(&name, shape)?;
-            let var =
-                Tensor::from_vec(values, shape, &Device::Cpu).and_then(|t| Var::from_tensor(&t)).map_err(fault)?;
-            vars.insert(name, var);
+            vars.insert(name, Var::from_vec(values, shape, &device).map_err(fault)?);
             Ok(())
         };
         let mut parts = Vec::new();
@@ -86,7 +97,7 @@ impl Network {
         }
         weights.finish()?;
         let (channels, eps) = (card.input.channels, registry::norm_eps(card));
-        Ok(Self { parts, head, backbone, channels, eps, vars })
+        Ok(Self { parts, head, backbone, channels, eps, vars, device, composed })
     }
 
     /// What an optimiser changes, by torchvision's names.
@@ -111,7 +122,7 @@ impl Network {
         Ok(tensors)
     }
 
-    /// The logits of the images `[n, channels, h, w]`; `rng` decides what is dropped. The running moments of the norms
+    /// The logits of the images `[n, channels, h, w]`, wherever these are; `rng` decides what is dropped. The running moments of the norms
     /// take the batch in. Images too small for the network and a norm over a single value are errors.
     pub fn forward(&self, x: &Tensor, rng: &mut Rng) -> Result<Pass> {
         let (_, channels, h, w) = x.dims4().map_err(fault)?;
@@ -120,9 +131,7 @@ impl Network {
             return Err(Error::new(format!("images of {w}x{h} pixels and {channels} channels"))
                 .mend(format!("this network takes {smallest}x{smallest} or more, {wanted} channels")));
         }
-        let mut tape = Tape::default();
-        let x = x.contiguous().map_err(fault)?;
-        let mut node = tape.constant(&x);
+        let (mut tape, mut node) = self.begin(x).map_err(fault)?;
         for (name, part) in &self.parts {
             node = self
                 .part(&mut tape, node, name, part)
@@ -134,10 +143,17 @@ impl Network {
     /// The logits of the last feature maps `[n, features, h, w]` of images, as [`Model::features`](super::Model::features)
     /// gives them: the way back ends there, so that only the head learns.
     pub fn forward_features(&self, features: &Tensor, rng: &mut Rng) -> Result<Pass> {
-        let tape = Tape::default();
-        let maps = self.backbone.before_pooling.forward(features).map_err(fault)?;
-        let node = tape.constant(&maps);
+        let maps = self.backbone.before_pooling.forward(features);
+        let (tape, node) = maps.and_then(|maps| self.begin(&maps)).map_err(fault)?;
         self.pass(tape, node, rng)
+    }
+
+    /// A tape with maps `[n, c, h, w]` on it.
+    fn begin(&self, x: &Tensor) -> candle_core::Result<(Tape, Node)> {
+        let mut tape = self.composed.map_or_else(Tape::default, Tape::composed);
+        let node = tape.constant(&x.to_device(&self.device)?.contiguous()?);
+        let node = tape.maps(node)?;
+        Ok((tape, node))
     }
 
     fn pass(&self, mut tape: Tape, maps: Node, rng: &mut Rng) -> Result<Pass> {
@@ -227,7 +243,7 @@ impl Network {
             let kept = 1.0 - layer.dropout;
             let mut keep = || if rng.uniform() < kept { (1.0 / kept) as f32 } else { 0.0 };
             let mask: Vec<_> = (0..y.value().elem_count()).map(|_| keep()).collect();
-            let mask = Tensor::from_vec(mask, y.value().shape(), &Device::Cpu)?;
+            let mask = Tensor::from_vec(mask, y.value().shape(), &self.device)?;
             tape.masked(y, mask)
         })
     }

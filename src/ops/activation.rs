@@ -42,6 +42,16 @@ impl Activation {
             results.apply_op2_no_bwd(&grad.contiguous()?, &Mask(self))
         }
     }
+
+    /// The same out of Candle's own ops.
+    pub(super) fn passed(self, results: &Tensor, grad: &Tensor) -> Result<Tensor> {
+        let inside = match self {
+            Self::Identity => return Ok(grad.clone()),
+            Self::Relu => results.gt(0f32)?,
+            Self::Relu6 => (results.gt(0f32)? * results.lt(6f32)?)?,
+        };
+        inside.where_cond(grad, &grad.zeros_like()?)
+    }
 }
 
 /// `activation(a + b)` of two tensors of one shape: the end of a residual block.

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::kernels::{Set, sums_with};
 use super::tape::{Node, Tape};
-use super::{Activation, cpu};
+use super::{Activation, composed, cpu};
 
 /// What a norm learns and what it remembers of the batches, `[channels]` each.
 #[derive(Debug, Clone)]
@@ -25,7 +25,11 @@ pub struct BatchNorm {
 }
 
 /// Part of a batch's mean and variance in the running ones: PyTorch's default.
-const MOMENTUM: f64 = 0.1;
+pub(super) const MOMENTUM: f64 = 0.1;
+
+/// What is said of a channel of a single value.
+pub(super) const TOO_FEW: &str =
+    "batch norm in training needs more than one value in a channel: more images or larger ones";
 
 /// Planes that a task works on at least.
 pub(super) const PLANES: usize = 4;
@@ -70,7 +74,7 @@ impl Moments {
     pub fn of(x: &[f32], channels: usize, area: usize) -> Result<Vec<Self>> {
         let count = x.len() / channels;
         if count < 2 {
-            bail!("batch norm in training needs more than one value in a channel: more images or larger ones");
+            bail!("{TOO_FEW}");
         }
         let set = Set::best();
         let planes = x.par_chunks_exact(area).with_min_len(PLANES);
@@ -221,6 +225,9 @@ impl Tape {
         residual: Option<Node>,
         activation: Activation,
     ) -> Result<Node> {
+        if self.precision().is_some() {
+            return composed::batch_norm(self, x, norm, residual, activation);
+        }
         let (_, channels, h, w) = x.value().dims4()?;
         let area = h * w;
         let (weight, bias) = (self.parameter(&norm.weight), self.parameter(&norm.bias));

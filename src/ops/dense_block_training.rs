@@ -59,6 +59,9 @@ struct Size {
 impl Tape {
     /// `[n, c, h, w]` to the same and the maps of every layer behind it, along the channels.
     pub fn dense_block(&mut self, x: Node, layers: &[DenseLayerTraining]) -> Result<Node> {
+        if self.precision().is_some() {
+            return super::composed::dense_block(self, x, layers);
+        }
         let (images, first, h, w) = x.value().dims4()?;
         let growths = layers.iter().map(|layer| layer.grow.dim(0)).sum::<Result<usize>>()?;
         let size = Size { images, total: first + growths, h, w };

@@ -68,7 +68,7 @@ impl Axis {
     fn inside(&self, phase: usize, length: usize) -> (std::ops::Range<usize>, usize) {
         let first = self.before.saturating_sub(phase).div_ceil(self.stride);
         let end = (self.input + self.before).saturating_sub(phase).div_ceil(self.stride).min(length);
-        (first.min(end)..end, first * self.stride + phase - self.before)
+        (first.min(end)..end, (first * self.stride + phase - self.before).min(self.input))
     }
 }
 

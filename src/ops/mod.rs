@@ -7,6 +7,7 @@
 mod activation;
 mod awake;
 mod batch_norm;
+mod composed;
 mod conv;
 mod conv_gradient;
 mod conv_images;

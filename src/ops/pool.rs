@@ -13,7 +13,7 @@ pub fn max_pool_3(x: &Tensor) -> Result<Tensor> {
 }
 
 /// The same out of Candle's own ops, whose pooling has no padding.
-fn composed_max_pool_3(x: &Tensor) -> Result<Tensor> {
+pub(super) fn composed_max_pool_3(x: &Tensor) -> Result<Tensor> {
     let (n, c, h, w) = x.dims4()?;
     let wall = |h: usize, w: usize| Tensor::full(f32::NEG_INFINITY, (n, c, h, w), x.device())?.to_dtype(x.dtype());
     let x = Tensor::cat(&[&wall(1, w)?, x, &wall(1, w)?], 2)?;

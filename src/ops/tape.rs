@@ -6,7 +6,7 @@
 //! Candle's: see [`Tape::backward`].
 
 use candle_core::backprop::GradStore;
-use candle_core::{Result, Tensor, Var};
+use candle_core::{DType, Result, Tensor, Var};
 
 use super::cpu;
 
@@ -16,6 +16,8 @@ pub struct Tape {
     steps: Vec<Step>,
     parameters: Vec<(usize, Var)>,
     slots: usize,
+    /// What products are computed in, where steps are composed of Candle's ops.
+    composed: Option<DType>,
 }
 
 /// A tensor in a forward pass; without a slot it needs no gradient.
@@ -31,7 +33,8 @@ struct Step {
     backward: Backward,
 }
 
-/// From the gradient of the output, which nobody else holds, to one for each input, none of which shares its storage.
+/// From the gradient of the output to one of the same type for each input. Fused steps change gradients in their place:
+/// there nobody else holds the first, and none of the others shares its storage.
 type Backward = Box<dyn FnOnce(Tensor) -> Result<Vec<Option<Tensor>>>>;
 
 impl Node {
@@ -47,6 +50,18 @@ impl Node {
 }
 
 impl Tape {
+    /// A tape whose steps are composed of Candle's own ops, on whichever device the values are, with the products of
+    /// convolutions and dense layers in `precision` (f32, f16 or bf16) and all else in f32. The default tape's steps are
+    /// fused, for f32 on the CPU only.
+    pub fn composed(precision: DType) -> Self {
+        Self { composed: Some(precision), ..Self::default() }
+    }
+
+    /// What products are computed in, where steps are composed of Candle's ops.
+    pub(super) fn precision(&self) -> Option<DType> {
+        self.composed
+    }
+
     /// A tensor whose gradient nobody asks for, such as a batch of images.
     pub fn constant(&self, value: &Tensor) -> Node {
         Node { slot: None, value: value.detach() }
@@ -82,7 +97,7 @@ impl Tape {
     pub fn backward(mut self, node: Node, grad: &Tensor, grads: &mut GradStore) -> Result<()> {
         let mut held: Vec<Option<Tensor>> = vec![None; self.slots];
         if let Some(slot) = node.slot {
-            held[slot] = Some(grad.detach().copy()?);
+            held[slot] = Some(grad.detach().to_dtype(node.value.dtype())?.copy()?);
         }
         drop(node);
         while let Some(Step { inputs, output, backward }) = self.steps.pop() {
@@ -90,6 +105,7 @@ impl Tape {
             for (slot, part) in inputs.into_iter().zip(backward(grad)?) {
                 let (Some(slot), Some(part)) = (slot, part) else { continue };
                 held[slot] = Some(match held[slot].take() {
+                    Some(sum) if self.composed.is_some() => (sum + part)?,
                     Some(sum) => add(sum, &part)?,
                     None => part,
                 });

@@ -1,15 +1,23 @@
 //! The other steps of a network in training.
 
-use candle_core::{Module, Result, Tensor, Var, bail};
+use candle_core::{DType, Module, Result, Tensor, Var, bail};
 
 use super::conv_gradient::Wanted;
 use super::kernels::Set;
 use super::tape::{Node, Tape};
-use super::{Activation, Conv2d, Form, cpu, pool};
+use super::{Activation, Conv2d, Form, composed, cpu, pool};
 
 impl Tape {
+    /// Maps `[n, c, h, w]` as the steps of this tape take them, or from there back.
+    pub fn maps(&mut self, x: Node) -> Result<Node> {
+        if self.precision().is_none() { Ok(x) } else { composed::swap(self, x) }
+    }
+
     /// The convolution of `x` with `weight`, without bias; the form's activation must be none.
     pub fn conv(&mut self, x: Node, weight: &Var, form: Form) -> Result<Node> {
+        if let Some(precision) = self.precision() {
+            return composed::conv(self, x, weight, form, precision);
+        }
         let (_, inputs, h, w) = x.value().dims4()?;
         let bias = Tensor::zeros(weight.dim(0)?, x.value().dtype(), x.value().device())?;
         // Of the variable itself, so that nothing is prepared for later passes.
@@ -37,18 +45,23 @@ impl Tape {
         }))
     }
 
-    /// `x * weight^T + bias` of `[n, inputs]`.
+    /// `x * weight^T + bias` of `[n, inputs]`, f32 whatever the product is computed in.
     pub fn linear(&mut self, x: Node, weight: &Var, bias: Option<&Var>) -> Result<Node> {
+        let precision = self.precision().unwrap_or(DType::F32);
         let weight = self.parameter(weight);
         let bias = bias.map(|bias| self.parameter(bias));
-        let mut y = x.value().matmul(&weight.value().t()?)?;
+        let (input, weights) = (x.value().to_dtype(precision)?, weight.value().to_dtype(precision)?);
+        let mut y = input.matmul(&weights.t()?)?.to_dtype(DType::F32)?;
         if let Some(bias) = &bias {
             y = y.broadcast_add(bias.value())?;
         }
-        let (input, weights, with_bias) = (x.value().clone(), weight.value().clone(), bias.is_some());
+        let with_bias = bias.is_some();
         let inputs: Vec<_> = [Some(&x), Some(&weight), bias.as_ref()].into_iter().flatten().collect();
         Ok(self.push(&inputs, y, move |grad| {
-            let mut gradients = vec![Some(grad.matmul(&weights)?), Some(grad.t()?.matmul(&input)?)];
+            let part = grad.to_dtype(precision)?;
+            let products = [part.matmul(&weights)?, part.t()?.matmul(&input)?];
+            let mut gradients =
+                products.into_iter().map(|g| g.to_dtype(DType::F32).map(Some)).collect::<Result<Vec<_>>>()?;
             if with_bias {
                 gradients.push(Some(grad.sum(0)?));
             }
@@ -59,24 +72,37 @@ impl Tape {
     /// The activation of every value.
     pub fn activation(&mut self, x: Node, activation: Activation) -> Result<Node> {
         let y = activation.forward(x.value())?;
-        let results = y.clone();
-        Ok(self.push(&[&x], y, move |grad| Ok(vec![Some(activation.gradient(&results, &grad)?)])))
+        let (results, is_composed) = (y.clone(), self.precision().is_some());
+        Ok(self.push(&[&x], y, move |grad| {
+            let before =
+                if is_composed { activation.passed(&results, &grad) } else { activation.gradient(&results, &grad) };
+            Ok(vec![Some(before?)])
+        }))
     }
 
     /// See [`max_pool_3`](super::max_pool_3).
     pub fn max_pool_3(&mut self, x: Node) -> Result<Node> {
+        if self.precision().is_some() {
+            return composed::max_pool_3(self, x);
+        }
         let (y, input) = (pool::max_pool_3(x.value())?, x.value().clone());
         Ok(self.push(&[&x], y, move |grad| Ok(vec![Some(pool::max_pool_3_gradient(&input, &grad)?)])))
     }
 
     /// See [`avg_pool_2`](super::avg_pool_2).
     pub fn avg_pool_2(&mut self, x: Node) -> Result<Node> {
+        if self.precision().is_some() {
+            return composed::avg_pool_2(self, x);
+        }
         let (y, shape) = (pool::avg_pool_2(x.value())?, x.value().shape().clone());
         Ok(self.push(&[&x], y, move |grad| Ok(vec![Some(pool::avg_pool_2_gradient(&shape, &grad)?)])))
     }
 
     /// See [`global_average`](super::global_average).
     pub fn global_average(&mut self, x: Node) -> Result<Node> {
+        if self.precision().is_some() {
+            return composed::global_average(self, x);
+        }
         let (y, shape) = (pool::global_average(x.value())?, x.value().shape().clone());
         Ok(self.push(&[&x], y, move |grad| Ok(vec![Some(pool::global_average_gradient(&shape, &grad)?)])))
     }

@@ -222,10 +222,11 @@ fn training(parts: &Parts) -> String {
         )
     });
     format!(
-        "<p>By recipe {}, seed {}, at most {} epochs.</p>\n{}{}{}",
+        "<p>By recipe {}, seed {}, at most {} epochs{}.</p>\n{}{}{}",
         esc(&training.recipe),
         training.seed,
         training.epochs_at_most,
+        training.arithmetic().map(|how| esc(&format!(", {how}"))).unwrap_or_default(),
         list(&sizes.chain(labels).collect::<Vec<_>>()),
         parts.large(&["training_loss", "training_rate", "training_measures"]),
         parts.table("training"),

@@ -79,8 +79,14 @@ pub struct Training {
     pub schema: String,
     /// Program and version, as `roentgen 0.1.0`.
     pub software: String,
+    /// What it ran on: `cpu`, or the device's name.
+    #[serde(default = "cpu")]
+    pub device: String,
     /// The instruction set that the kernels chose; on another one the last digits may differ.
     pub instructions: String,
+    /// What convolutions and dense layers multiplied in: `f32`, `bf16` or `f16`.
+    #[serde(default = "f32")]
+    pub precision: String,
     /// The recipe's name.
     pub recipe: String,
     /// SHA-256 of the recipe's text, in hex.
@@ -104,6 +110,15 @@ pub struct Training {
     /// The epochs so far.
     #[serde(rename = "epoch", default)]
     pub epochs: Vec<Epoch>,
+}
+
+/// Of trainings that were written down before there was anything else.
+fn cpu() -> String {
+    "cpu".into()
+}
+
+fn f32() -> String {
+    "f32".into()
 }
 
 /// How large a part is.
@@ -161,6 +176,16 @@ pub struct Validation {
 }
 
 impl Training {
+    /// Where it was computed and in what, in words; `None` for f32 on the CPU, which goes without saying.
+    pub fn arithmetic(&self) -> Option<String> {
+        let device = if self.device == "cpu" { "the CPU" } else { &self.device };
+        match (self.device.as_str(), self.precision.as_str()) {
+            ("cpu", "f32") => None,
+            (_, "f32") => Some(format!("on {device} in f32")),
+            (_, half) => Some(format!("on {device}, products in {half}, all else in f32")),
+        }
+    }
+
     /// The text of `training.toml`.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).map_err(|e| Error::new(e.to_string()).at("training.toml"))

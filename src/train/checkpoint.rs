@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::loss_scale::LossScale;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::run::Epoch;
@@ -21,6 +22,9 @@ pub(super) struct Place {
     pub fingerprint: String,
     /// Steps of the optimiser.
     pub steps: u32,
+    /// The factor of the loss in f16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<LossScale>,
     /// Images of the unfinished epoch that were shown.
     pub shown: usize,
     /// Sum of the losses of the unfinished epoch's batches.
@@ -112,7 +116,8 @@ mod tests {
             specificity: 1.0,
         };
         let epochs = vec![Epoch { epoch: 1, rate: 1e-3 / 3.0, loss: 2.0 / 3.0, validation }];
-        let place = Place { fingerprint: "f".into(), steps: 7, shown: 3, losses: 0.1 * 3.0, batches: 3, epochs };
+        let scale = Some(LossScale::default());
+        let place = Place { fingerprint: "f".into(), steps: 7, scale, shown: 3, losses: 0.1 * 3.0, batches: 3, epochs };
         let values = vec![("a".into(), vec![0.1, -0.0, f32::MIN_POSITIVE / 4.0]), ("b".into(), vec![])];
         let written = Checkpoint { place, values };
         written.write(&path).unwrap();

@@ -39,6 +39,12 @@ impl Targets {
         Ok(Self { y: tensor(|t| *t == Some(true))?, known: tensor(Option::is_some)?, count })
     }
 
+    /// The same on a device.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        let moved = |tensor: &Tensor| tensor.to_device(device).map_err(fault);
+        Ok(Self { y: moved(&self.y)?, known: moved(&self.known)?, count: self.count })
+    }
+
     /// Known values in all.
     pub fn count(&self) -> usize {
         self.count

@@ -1,10 +1,14 @@
 //! Training: recipes, and what changes a network's weights by them.
 
 mod checkpoint;
+mod folder;
+mod learner;
 mod loss;
+mod loss_scale;
 mod optimizer;
 mod partition;
 mod pictures;
+mod prevalence;
 pub mod recipe;
 mod sampling;
 mod schedule;

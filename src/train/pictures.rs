@@ -22,6 +22,9 @@ use crate::labels;
 use crate::predictions::Policy;
 use crate::rng::Rng;
 
+/// Bytes of pictures that may still be kept decoded, by all parts together.
+static ROOM: AtomicUsize = AtomicUsize::new(2 << 30);
+
 /// The pictures of a part.
 pub(super) struct Pictures {
     samples: Vec<Sample>,
@@ -31,8 +34,6 @@ pub(super) struct Pictures {
     shape: Input,
     rest: Input,
     kept: Vec<OnceLock<Picture>>,
-    /// Bytes that may still be kept, by all parts together.
-    room: &'static AtomicUsize,
 }
 
 /// How the pictures of an epoch are varied.
@@ -45,13 +46,7 @@ pub(super) struct Variation<'a> {
 
 impl Pictures {
     /// Of `dataset`, for a network of these labels, each of which the dataset must tell.
-    pub fn new(
-        dataset: &Dataset,
-        wanted: &[String],
-        input: &Input,
-        policy: Policy,
-        room: &'static AtomicUsize,
-    ) -> Result<Self> {
+    pub fn new(dataset: &Dataset, wanted: &[String], input: &Input, policy: Policy) -> Result<Self> {
         let place = |label: &String| {
             labels::find(&dataset.labels, label).ok_or_else(|| {
                 Error::new(format!("the dataset {} says nothing of the label {label}", dataset.name))
@@ -68,7 +63,6 @@ impl Pictures {
             shape,
             rest,
             kept: dataset.samples.iter().map(|_| OnceLock::new()).collect(),
-            room,
         })
     }
 
@@ -131,7 +125,7 @@ impl Pictures {
             Pixels::Gray(values) | Pixels::Rgb(values) => values.len(),
             Pixels::Float(values) => 4 * values.len(),
         };
-        let keep = self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(bytes)).is_ok();
+        let keep = ROOM.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(bytes)).is_ok();
         Ok(match keep {
             true => Cow::Borrowed(self.kept[image].get_or_init(|| picture)),
             false => Cow::Owned(picture),

@@ -97,7 +97,7 @@ const SMALLEST_CHANGE: f64 = 1e-8;
 /// Where a training stands.
 #[derive(Debug, Clone, Copy)]
 pub struct At<'a> {
-    /// Steps of the optimiser so far.
+    /// Steps so far, those that were left out for an overflow among them.
     pub step: usize,
     /// Steps in all.
     pub steps: usize,

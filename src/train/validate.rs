@@ -10,19 +10,27 @@ use crate::error::{Error, Result};
 use crate::metrics::operating_point::Confusion;
 use crate::metrics::precision_recall::average_precision;
 use crate::metrics::roc::Ranked;
-use crate::models::{self, Network};
+use crate::models;
 use crate::run::Validation;
+use crate::weights::Tensors;
 
 /// Images that go through the network together.
 const BATCH: usize = 32;
 
-/// Measures the network's weights as they are: norms by their running moments, nothing dropped.
-pub(super) fn validate(card: &ModelCard, network: &Network, loss: &Loss, pictures: &Pictures) -> Result<Validation> {
-    let model = models::build(card, network.tensors()?, &Device::Cpu)?;
+/// Measures weights on a device, in f32: norms by their running moments, nothing dropped.
+pub(super) fn validate(
+    card: &ModelCard,
+    weights: Tensors,
+    loss: &Loss,
+    pictures: &Pictures,
+    device: &Device,
+) -> Result<Validation> {
+    let model = models::build(card, weights, device)?;
     let mut logits = Vec::new();
     let all: Vec<_> = (0..pictures.len()).map(|image| Showing { image, before: 0 }).collect();
     for showings in all.chunks(BATCH) {
         let (x, _) = pictures.batch(showings, None)?;
+        let x = x.to_device(device).map_err(fault)?;
         logits.extend(model.forward(&x)?.to_vec2::<f32>().map_err(fault)?);
     }
     if logits.iter().flatten().any(|z| !z.is_finite()) {
