@@ -1,5 +1,7 @@
 //! A published table against predictions: is the comparison fair, and does each number reproduce?
 
+use std::fmt::Display;
+
 use serde::Serialize;
 
 use super::claim::{Rows, claims};
@@ -113,6 +115,15 @@ pub struct LeftOut {
     pub metric: Option<Metric>,
     /// Why.
     pub reason: String,
+}
+
+impl Display for LeftOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self.metric {
+            Some(metric) => write!(f, "{} {metric}: not compared, {}", self.label, self.reason),
+            None => write!(f, "{}: not compared, {}", self.label, self.reason),
+        }
+    }
 }
 
 /// The whole comparison: what `reproduce --format json` prints.

@@ -92,10 +92,7 @@ fn remarks(found: &Reproduction) -> Vec<String> {
     let table_reason = found.not_comparable.join("; ");
     let own = items(found).filter_map(|i| Some((i, i.reason.as_ref()?))).filter(|(_, reason)| **reason != table_reason);
     let own = own.map(|(item, reason)| format!("{}: {reason}", item.label));
-    let left_out = found.left_out.iter().map(|l| match l.metric {
-        Some(metric) => format!("{} {metric}: not compared, {}", l.label, l.reason),
-        None => format!("{}: not compared, {}", l.label, l.reason),
-    });
+    let left_out = found.left_out.iter().map(ToString::to_string);
     let notes = found.notes.iter().map(|note| format!("note: {note}"));
     own.chain(left_out).chain(notes).collect()
 }

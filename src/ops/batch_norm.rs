@@ -241,7 +241,7 @@ impl Tape {
         let (scale, shift) = norm.scale_and_shift(&moments)?;
         let forward = |residual: Option<&[f32]>| {
             cpu::read(x.value(), |x| {
-                let (set, mut out) = (Set::best(), vec![0f32; x.len()]);
+                let (set, mut out) = (Set::best(), cpu::zeros(x.len()));
                 let planes = x.par_chunks_exact(area).zip(out.par_chunks_exact_mut(area)).enumerate();
                 planes.with_min_len(PLANES).for_each(|(i, (x, out))| {
                     let channel = (scale[i % channels], shift[i % channels]);

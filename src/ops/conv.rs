@@ -168,7 +168,7 @@ impl Plan {
             return self.group(weight, x, place, |product| product.run_new());
         }
         let outputs = packed.iter().map(Packed::outputs).sum::<usize>() * self.area_out();
-        let mut all = vec![0f32; n * outputs];
+        let mut all = cpu::zeros(n * outputs);
         for (x, out) in x.chunks_exact(x.len() / n).zip(all.chunks_exact_mut(outputs)) {
             let mut place = place;
             for (weight, x) in packed.iter().zip(x.chunks_exact(x.len() / self.groups)) {
@@ -196,7 +196,7 @@ impl Plan {
 
     /// All `n` images of a depthwise convolution.
     fn depthwise(&self, set: Set, weight: &[f32], bias: &[f32], n: usize, x: &[f32]) -> Vec<f32> {
-        let mut out = vec![0f32; n * bias.len() * self.area_out()];
+        let mut out = cpu::zeros(n * bias.len() * self.area_out());
         let phases = Phases::new(self.rows, self.columns);
         let (taps, limits) = (&phases.taps[..], self.activation.limits());
         let weight = weight.as_chunks::<9>().0;

@@ -167,7 +167,7 @@ impl Plan {
         let phases = Phases::new(self.rows, self.columns);
         let spread = Spread::new(&self.rows, &self.columns, phases.pitch);
         let positions = (self.rows.output - 1) * phases.pitch + self.columns.output;
-        let mut input = vec![0f32; if wanted.input { x.len() } else { 0 }];
+        let mut input = cpu::zeros(if wanted.input { x.len() } else { 0 });
         let mut planes: Vec<Vec<_>> = (0..channels).map(|_| Vec::with_capacity(x.len() / area_in / channels)).collect();
         for (i, plane) in input.chunks_exact_mut(area_in).enumerate() {
             planes[i % channels].push(plane);
@@ -285,7 +285,7 @@ impl Work<'_> {
     fn gradients(&self, x: &[f32], weight: &[f32], grad: &[f32], wanted: Wanted) -> Gradients {
         let plan = self.plan;
         let (area_in, area) = (plan.area_in(), plan.area_out());
-        let mut input = wanted.input.then(|| vec![0f32; x.len()]);
+        let mut input = wanted.input.then(|| cpu::zeros(x.len()));
         let mut sums = wanted.weight.then(|| vec![0f32; weight.len()]);
         let phases = Phases::new(plan.rows, plan.columns);
         let spread = Spread::new(&plan.rows, &plan.columns, phases.pitch);
@@ -390,15 +390,13 @@ impl Work<'_> {
         let Plan { rows, columns, groups, .. } = self.plan;
         let (depth, outputs, taps) = (self.depth, self.outputs / groups, rows.kernel * columns.kernel);
         let pack = |weight: &[f32], (down, across): (usize, usize)| {
-            let mut turned = Vec::with_capacity(weight.len());
-            for c in 0..depth {
-                for line in weight.chunks_exact(depth * taps) {
-                    let kernel = &line[c * taps..][..taps];
-                    for line in kernel.chunks_exact(columns.kernel).skip(down).step_by(rows.stride) {
-                        turned.extend(line[across..].iter().step_by(columns.stride));
-                    }
-                }
-            }
+            let of_input = |c: usize| {
+                let kernels = weight.chunks_exact(taps).skip(c).step_by(depth);
+                let lines =
+                    kernels.flat_map(move |kernel| kernel.chunks_exact(columns.kernel).skip(down).step_by(rows.stride));
+                lines.flat_map(move |line| line[across..].iter().step_by(columns.stride).copied())
+            };
+            let turned: Vec<f32> = (0..depth).into_par_iter().flat_map_iter(of_input).collect();
             Packed::new(self.set, &turned, &vec![0.0; depth])
         };
         let each = move || (0..first_taps(rows)).flat_map(move |y| (0..first_taps(columns)).map(move |x| (y, x)));

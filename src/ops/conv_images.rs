@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::conv::Plan;
 use super::conv_maps::{is_transformable, pays};
+use super::cpu;
 use super::kernels::{Packed, Place, Set, Transformed, Winograd};
 use super::maps::Maps;
 
@@ -29,7 +30,7 @@ impl Plan {
         let outputs = weight.len() / inputs / 9;
         let weights = Transformed::new(set, weight, &vec![0.0; outputs], inputs);
         let images = x.par_chunks_exact(inputs * self.area_in());
-        let mut out = vec![0f32; images.len() * outputs * self.area_out()];
+        let mut out = cpu::zeros(images.len() * outputs * self.area_out());
         let images = images.zip(out.par_chunks_exact_mut(outputs * self.area_out()));
         images.for_each(|(x, out)| self.transformed_image(set, &weights, x, out));
         out

@@ -3,6 +3,19 @@
 use std::cell::Cell;
 
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor, bail};
+use rayon::prelude::*;
+
+/// Zeros that a thread writes at a time, and at least so many of these.
+const PIECE: usize = 512;
+const PIECES: usize = 64;
+
+/// `n` zeros, written by all threads: one of them alone waits for memory.
+pub(super) fn zeros(n: usize) -> Vec<f32> {
+    let pieces = rayon::iter::repeat_n([0f32; PIECE], n.div_ceil(PIECE)).with_min_len(PIECES);
+    let mut values = pieces.collect::<Vec<_>>().into_flattened();
+    values.truncate(n);
+    values
+}
 
 /// The values of a contiguous f32 tensor, in order.
 pub(super) fn values<'a>(op: &str, storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {

@@ -65,7 +65,7 @@ impl Tape {
         let (images, first, h, w) = x.value().dims4()?;
         let growths = layers.iter().map(|layer| layer.grow.dim(0)).sum::<Result<usize>>()?;
         let size = Size { images, total: first + growths, h, w };
-        let mut maps = vec![0f32; images * size.total * h * w];
+        let mut maps = cpu::zeros(images * size.total * h * w);
         let mut moments = cpu::read(x.value(), |x| {
             size.put(x, 0, &mut maps);
             Moments::of(x, first, h * w)
@@ -152,7 +152,7 @@ impl Size {
         let norm = layer.norm.scale_and_shift(moments)?;
         let plan = self.plan(1)?;
         let squeeze = cpu::read(&weights[2], |weight| Ok(plan.prepared(set, weight, width)))?;
-        let mut squeezed = vec![0f32; self.images * middle * area];
+        let mut squeezed = cpu::zeros(self.images * middle * area);
         let images = maps.par_chunks_exact(self.total * area).zip(squeezed.par_chunks_exact_mut(middle * area));
         let sums = images.map_init(
             || vec![0f32; width * area],
@@ -226,7 +226,7 @@ impl Size {
         channels: std::ops::Range<usize>,
     ) -> Vec<f32> {
         let (area, set) = (self.area(), Set::best());
-        let mut out = vec![0f32; self.images * channels.len() * area];
+        let mut out = cpu::zeros(self.images * channels.len() * area);
         out.par_chunks_exact_mut(area).enumerate().for_each(|(i, out)| {
             let channel = channels.start + i % channels.len();
             let from = (i / channels.len() * self.total + channel) * area;
@@ -258,7 +258,7 @@ impl Saved {
             [values(0)?, values(1)?, values(2)?, values(3)?, values(4)?, values(5)?];
         // The second convolution, whose input is made again.
         let (scale, shift) = folded(&scale2, &shift2, &self.moments, self.eps[1]);
-        let mut middle = vec![0f32; self.squeezed.len()];
+        let mut middle = cpu::zeros(self.squeezed.len());
         let planes = self.squeezed.par_chunks_exact(area).zip(middle.par_chunks_exact_mut(area)).enumerate();
         planes.for_each(|(i, (x, out))| {
             let channel = (scale[i % self.middle], shift[i % self.middle]);
@@ -280,7 +280,7 @@ impl Saved {
         let mut plane_sums = Vec::with_capacity(size.images * self.width);
         let images = maps.chunks(step * size.total * area).zip(grad.chunks_mut(step * size.total * area));
         for ((maps, grad), of_middle) in images.zip(of_middle.chunks(step * self.middle * area)) {
-            let mut seen = vec![0f32; maps.len() / size.total * self.width];
+            let mut seen = cpu::zeros(maps.len() / size.total * self.width);
             let plane_of = |i: usize| i / self.width * size.total + i % self.width;
             seen.par_chunks_exact_mut(area).enumerate().for_each(|(i, out)| {
                 let channel = (scale[i % self.width], shift[i % self.width]);

@@ -42,7 +42,7 @@ pub(super) fn avg_pool_2_gradient(shape: &Shape, grad: &Tensor) -> Result<Tensor
     let (_, _, h, w) = shape.dims4()?;
     let (rows, columns) = (h / 2, w / 2);
     cpu::read(&grad.contiguous()?, |grad| {
-        let mut out = vec![0f32; shape.elem_count()];
+        let mut out = cpu::zeros(shape.elem_count());
         let planes = grad.par_chunks_exact(rows * columns).zip(out.par_chunks_exact_mut(h * w));
         planes.with_min_len(8).for_each(|(grad, out)| {
             for (line, pair) in grad.chunks_exact(columns).zip(out.chunks_exact_mut(2 * w)) {
@@ -97,7 +97,7 @@ impl CustomOp1 for MaxPool3 {
         let [n, c, h, w] = cpu::shape(layout)?;
         let x = cpu::values(self.name(), x, layout)?;
         let (rows, columns) = (h.div_ceil(2), w.div_ceil(2));
-        let mut out = vec![0f32; n * c * rows * columns];
+        let mut out = cpu::zeros(n * c * rows * columns);
         let planes = x.par_chunks_exact(h * w).zip(out.par_chunks_exact_mut(rows * columns));
         // The largest of three lines, after one value that never wins and before as many as windows reach.
         let scratch = || vec![f32::NEG_INFINITY; 2 * columns + 2];
@@ -134,7 +134,7 @@ impl CustomOp2 for MaxPool3Gradient {
         let [_, _, h, w] = cpu::shape(lx)?;
         let [_, _, rows, columns] = cpu::shape(lg)?;
         let (x, grad) = (cpu::values(self.name(), x, lx)?, cpu::values(self.name(), grad, lg)?);
-        let mut out = vec![0f32; x.len()];
+        let mut out = cpu::zeros(x.len());
         let planes = x.par_chunks_exact(h * w).zip(grad.par_chunks_exact(rows * columns));
         planes.zip(out.par_chunks_exact_mut(h * w)).for_each(|((x, grad), out)| {
             for (i, grad) in grad.iter().enumerate() {
@@ -173,7 +173,7 @@ impl CustomOp1 for AvgPool2 {
         if rows == 0 || columns == 0 {
             bail!("{h}x{w} pixels are too few to halve");
         }
-        let mut out = vec![0f32; n * c * rows * columns];
+        let mut out = cpu::zeros(n * c * rows * columns);
         let planes = x.par_chunks_exact(h * w).zip(out.par_chunks_exact_mut(rows * columns));
         planes.with_min_len(8).for_each(|(plane, out)| {
             for (pair, out) in plane.chunks_exact(2 * w).zip(out.chunks_exact_mut(columns)) {

@@ -44,6 +44,7 @@ impl Axis {
         let step =
             [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|s| s * power).find(|s| *s >= rough * 0.999).unwrap_or(rough);
         digits += usize::from((step / power - 2.5).abs() < 0.01);
+        digits -= usize::from(digits > 0 && step / power > 9.99);
         let first = (self.low / step - 1e-9).ceil();
         let count = ((self.high / step + 1e-9).floor() - first) as i64;
         ((0..=count.clamp(0, 20)).map(|i| (first + i as f64) * step).collect(), digits)
@@ -343,6 +344,7 @@ mod tests {
         assert_eq!(ticks(0.0, 1.0), (vec![0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0], 1));
         assert_eq!(ticks(0.0, 1234.0).0, [0.0, 250.0, 500.0, 750.0, 1000.0]);
         assert_eq!(ticks(-0.05, 0.24).1, 2);
+        assert_eq!(ticks(0.0, 3.0), (vec![0.0, 1.0, 2.0, 3.0], 0));
         assert!(ticks(0.0, 1e-9).0.len() <= 21);
     }
 

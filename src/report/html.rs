@@ -147,8 +147,7 @@ fn subgroups(parts: &Parts) -> String {
 fn published(parts: &Parts) -> String {
     let Some(found) = &parts.material.document.reproduction else { return String::new() };
     let fairness = found.fairness.iter().map(|f| format!("{}: {} ({})", f.what, f.status.words(), f.detail));
-    let remarks: Vec<_> =
-        found.left_out.iter().map(|l| format!("{}: {}", l.label, l.reason)).chain(found.notes.clone()).collect();
+    let remarks: Vec<_> = found.left_out.iter().map(ToString::to_string).chain(found.notes.clone()).collect();
     let mut text = format!(
         "<p>{}</p>\n<p>Is the comparison fair?</p>\n{}{}",
         esc(&found.title),
