@@ -62,11 +62,20 @@ pub enum Verb {
         #[command(subcommand)]
         verb: Datasets,
     },
+    /// The processor and the graphics cards that can compute here, or why none can
+    Devices(Devices),
     /// Model cards and weight files: what is in them, fetch, verify, convert
     Weights {
         #[command(subcommand)]
         verb: Weights,
     },
+}
+
+#[derive(Args)]
+pub struct Devices {
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
 }
 
 #[derive(Args)]
@@ -429,6 +438,9 @@ pub struct Explain {
     /// What to print
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+    /// auto, cpu, cuda[:N] or metal
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: device::Wanted,
     /// CPU threads [default: all]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
@@ -743,12 +755,15 @@ pub enum Unmentioned {
 /// Where and how the arithmetic is done.
 #[derive(Args)]
 pub struct Machine {
-    /// auto, cpu or cuda[:N]
+    /// auto, cpu, cuda[:N] or metal
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: device::Wanted,
-    /// Pictures that go through the device together
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = positive)]
-    pub batch: usize,
+    /// Numbers in which the network computes: f32, bf16 or f16
+    #[arg(long, value_name = "NUMBERS", default_value = "f32")]
+    pub precision: device::Precision,
+    /// Pictures that go through the device together [default: 16; on a card as many as its memory holds]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub batch: Option<usize>,
     /// CPU threads [default: all]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
