@@ -136,6 +136,9 @@ pub struct Work {
     /// Put the probabilities through the maps that `calibrate --save` wrote
     #[arg(long, value_name = "TOML")]
     pub calibration: Option<PathBuf>,
+    /// Numbers in which the network computes: f32, bf16 or f16
+    #[arg(long, value_name = "NUMBERS", default_value = "f32")]
+    pub precision: device::Precision,
     #[command(flatten)]
     pub machine: Machine,
 }
@@ -345,6 +348,9 @@ pub struct Predict {
     /// A probability from here on is a finding in that report; for all labels or for one; may be given several times
     #[arg(long = "threshold", value_name = "[LABEL=]T", value_parser = threshold, requires = "out")]
     pub thresholds: Vec<Threshold>,
+    /// Numbers in which the network computes: f32, bf16 or f16
+    #[arg(long, value_name = "NUMBERS", default_value = "f32")]
+    pub precision: device::Precision,
     #[command(flatten)]
     pub machine: Machine,
 }
@@ -758,9 +764,6 @@ pub struct Machine {
     /// auto, cpu, cuda[:N] or metal
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: device::Wanted,
-    /// Numbers in which the network computes: f32, bf16 or f16
-    #[arg(long, value_name = "NUMBERS", default_value = "f32")]
-    pub precision: device::Precision,
     /// Pictures that go through the device together [default: 16; on a card as many as its memory holds]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub batch: Option<usize>,

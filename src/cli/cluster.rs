@@ -104,7 +104,7 @@ fn evaluate_options(work: &args::Work, home: &Home) -> Result<Vec<Vec<String>>> 
     options.push(("--unmentioned", word(work.policy.unmentioned)));
     options.extend(work.calibration.as_deref().map(path).transpose()?.map(|maps| ("--calibration", Some(maps))));
     options.push(("--device", Some(work.machine.device.to_string())));
-    let precision = work.machine.precision;
+    let precision = work.precision;
     options.extend((precision != Precision::F32).then(|| ("--precision", Some(precision.to_string()))));
     // The same for all shards, or they could not be merged.
     options.push(("--batch", Some(work.machine.batch.unwrap_or(BATCH).to_string())));

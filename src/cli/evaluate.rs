@@ -29,7 +29,7 @@ use crate::tui::watch::Watch;
 /// Carries the verb out.
 pub fn run(args: &args::Evaluate) -> Result<()> {
     let work = &args.work;
-    let place = machine::place(work.machine.device, work.machine.precision)?;
+    let place = machine::place(work.machine.device, work.precision)?;
     let threads = machine::threads(work.machine.threads)?;
     let (model, model_home) = catalogue::model(&work.model)?;
     let card = catalogue::dataset(&work.data)?;

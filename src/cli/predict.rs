@@ -25,7 +25,7 @@ use crate::predictions::{Attribute, Label, Predictions};
 
 /// Carries the verb out. Pictures that cannot be read are told on stderr; that there are any makes it an error.
 pub fn run(args: &args::Predict) -> Result<()> {
-    let place = machine::place(args.machine.device, args.machine.precision)?;
+    let place = machine::place(args.machine.device, args.precision)?;
     let threads = machine::threads(args.machine.threads)?;
     let (card, home) = catalogue::model(&args.model)?;
     let maps = args.calibration.as_deref().map(|path| calibrators(path, &card)).transpose()?;

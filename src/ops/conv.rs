@@ -125,7 +125,11 @@ impl Conv2d {
         let y = match (depth, groups) {
             (1, groups) if groups == outputs && groups > 1 => self.channelwise(&x, windows)?,
             (_, 1) if (kh, kw) == (1, 1) => self.pointwise(&x, windows)?,
-            _ => x.conv2d(&self.weight, 0, stride, 1, groups)?,
+            _ => {
+                // Without rows and columns that no window sees: Candle's gradient has none for them.
+                let x = x.narrow(2, 0, (count[0] - 1) * stride + kh)?.narrow(3, 0, (count[1] - 1) * stride + kw)?;
+                x.conv2d(&self.weight, 0, stride, 1, groups)?
+            }
         };
         activation.forward(&y.broadcast_add(&self.bias.reshape((1, (), 1, 1))?)?)
     }

@@ -68,7 +68,11 @@ fn check(number: usize) -> Found<Driver> {
 /// The cards of this machine.
 pub fn cards() -> Found<Vec<Card>> {
     let driver = driver()?;
-    (0..driver.count).map(|number| card(&CudaContext::new(number).map_err(fault)?, driver)).collect()
+    let of = |number| {
+        let context = CudaContext::new(number).map_err(fault)?;
+        card(&context, driver)
+    };
+    (0..driver.count).map(of).collect()
 }
 
 /// The name of a card.

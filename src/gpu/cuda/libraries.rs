@@ -82,12 +82,13 @@ library! { DRIVER, "the NVIDIA driver", [c"libcuda.so.1"], absent: 500,
     cuDriverGetVersion cuEventCreate cuEventDestroy_v2 cuEventRecord cuEventSynchronize cuGetErrorName cuGetErrorString
     cuLaunchKernel cuMemAllocAsync cuMemAlloc_v2 cuMemFreeAsync cuMemFreeHost cuMemFree_v2 cuMemGetInfo_v2 cuMemHostAlloc
     cuMemPoolGetAttribute cuMemPoolSetAttribute cuMemcpyDtoDAsync_v2 cuMemcpyDtoHAsync_v2 cuMemcpyHtoDAsync_v2
-    cuMemsetD8Async cuModuleGetFunction cuModuleLoad cuModuleLoadData cuModuleUnload cuStreamCreate cuStreamDestroy_v2
+    cuMemcpyPeerAsync cuMemsetD8Async cuModuleGetFunction cuModuleLoad cuModuleLoadData cuModuleUnload cuStreamCreate cuStreamDestroy_v2
     cuStreamIsCapturing cuStreamSynchronize cuStreamWaitEvent
 }
 
 library! { CUBLAS, "cuBLAS", [c"libcublas.so.13", c"libcublas.so.12", c"libcublas.so.11"], absent: 15,
-    cublasCreate_v2 cublasDestroy_v2 cublasGemmEx cublasGemmStridedBatchedEx cublasSetStream_v2
+    cublasCreate_v2 cublasDestroy_v2 cublasDgemmStridedBatched cublasGemmEx cublasGemmStridedBatchedEx
+    cublasSetStream_v2
 }
 
 library! { CURAND, "cuRAND", [c"libcurand.so.10"], absent: 999,
