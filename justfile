@@ -24,6 +24,15 @@ bench:
 bench-peers *ARGS:
     python3 benches/peers.py {{ARGS}}
 
+# Beside PyTorch on a card (builds with CUDA and downloads PyTorch; minutes)
+bench-gpu *ARGS:
+    python3 benches/gpu.py {{ARGS}}
+
+# A card against the CPU, over a dataset: `just check-gpu MODEL DATA --root ROOT --split test`; without arguments the phantoms
+check-gpu *ARGS:
+    cargo build --release --features cuda
+    python3 benches/check_gpu.py target/release/roentgen {{ARGS}}
+
 # How often the intervals of the AUROC hold: the table of docs/coverage.md
 coverage:
     cargo run --release --example coverage

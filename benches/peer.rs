@@ -1,6 +1,6 @@
-//! Our side of `peers.py`: `peer MODEL BATCH [IMAGES]` builds a network with formula weights and runs it over the formula
-//! input, or, as `evaluate` does, over the pictures of a folder, each several times; with `train` for the folder it makes
-//! steps of training instead. It prints the logits once; then each line on stdin is a number of runs, answered by a line
+//! Our side of `peers.py` and `gpu.py`: `peer MODEL BATCH [IMAGES]` builds a network with formula weights and runs it over
+//! the formula input, or, as `evaluate` does, over the pictures of a folder, each several times; with `train` for the folder
+//! it makes steps of training instead. `peer MODEL BATCH DEVICE PRECISION` runs it over the input on a card. It prints the logits once; then each line on stdin is a number of runs, answered by a line
 //! with the milliseconds of each. Lines are JSON.
 
 #[path = "../tests/formula.rs"]
@@ -14,9 +14,10 @@ use std::time::Instant;
 use candle_core::{Device, Tensor};
 use roentgen::cards::model::ModelCard;
 use roentgen::data::{Sample, Source};
+use roentgen::inference::device::{Precision, Wanted};
 use roentgen::inference::engine::{self, Job, Pace};
 use roentgen::inference::journal::Output;
-use roentgen::models::{Model, Network, build};
+use roentgen::models::{Model, Network, build, build_as};
 use roentgen::ops::keep_memory;
 use roentgen::rng::Rng;
 use roentgen::train::recipe::Optimizer as Rule;
@@ -58,6 +59,13 @@ fn main() {
             (Optimizer::new(Rule::Adam { rate: RATE }, network.parameters()).expect("they are on the CPU"), x());
         return serve(|| train(&network, &mut optimizer, &x));
     }
+    if let [device, precision] = images {
+        let precision: Precision = precision.parse().expect("f32, bf16 or f16");
+        let place = device.parse::<Wanted>().and_then(|device| device.open(precision)).expect("the device is there");
+        let model = build_as(&card, formula::weights(&shapes), &place.device, precision.dtype());
+        let (model, x) = (model.expect("the formula's weights fit"), x().to_device(&place.device).expect("it fits"));
+        return serve(|| logits(&model, &x));
+    }
     let model = build(&card, formula::weights(&shapes), &Device::Cpu).expect("the formula's weights fit");
     match images {
         [folder] => {
@@ -66,12 +74,14 @@ fn main() {
         }
         _ => {
             let x = x();
-            serve(|| {
-                let logits = model.forward(&x).expect("the input fits");
-                logits.flatten_all().and_then(|y| y.to_vec1()).expect("logits are f32")
-            });
+            serve(|| logits(&model, &x));
         }
     }
+}
+
+fn logits(model: &Model, x: &Tensor) -> Vec<f32> {
+    let logits = model.forward(x).expect("the input fits");
+    logits.flatten_all().and_then(|y| y.to_vec1()).expect("logits are f32")
 }
 
 /// Prints what `run` gives, then the times of as many runs as each line asks for.
@@ -125,7 +135,7 @@ fn samples(folder: &Path) -> Vec<Sample> {
 
 /// The logits of all samples.
 fn evaluate(model: &Model, card: &ModelCard, samples: &[Sample], batch: usize) -> Vec<f32> {
-    let pace = Pace { batch, decoders: rayon::current_num_threads(), strict: true };
+    let pace = Pace { batch: Some(batch), decoders: rayon::current_num_threads(), strict: true };
     let job = Job { model, input: &card.input, samples, pace };
     let outcomes = engine::run(&job, Vec::new(), &mut |_| Ok(()), &AtomicBool::new(false), &mut |_| ());
     let logits = outcomes.expect("the pictures can be read").into_iter().map(|outcome| match outcome.result {

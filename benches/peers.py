@@ -225,9 +225,20 @@ class Program:
         return peak / 1024
 
 
-def ours():
+def enter():
+    """Goes on in the virtual environment, which is made where it is not there yet."""
+    python = HOME / "bin" / "python"
+    if Path(sys.prefix) != HOME:
+        if not (HOME / "ready").exists():
+            subprocess.run([sys.executable, "-m", "venv", HOME], check=True)
+            subprocess.run([python, "-m", "pip", "install", "-q", *PACKAGES], check=True)
+            (HOME / "ready").touch()
+        os.execv(python, [python, *sys.argv])
+
+
+def ours(*more):
     """Builds the benchmark and gives its path."""
-    command = ["cargo", "build", "--release", "--bench", "peer", "--message-format=json"]
+    command = ["cargo", "build", "--release", "--bench", "peer", "--message-format=json", *more]
     lines = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
     paths = [json.loads(line).get("executable") for line in lines if '"name":"peer"' in line]
     return next(path for path in paths if path)
@@ -308,13 +319,7 @@ def main():
     parser.add_argument("--images")
     parser.add_argument("--train", action="store_true")
     options = parser.parse_args()
-    python = HOME / "bin" / "python"
-    if Path(sys.prefix) != HOME:
-        if not (HOME / "ready").exists():
-            subprocess.run([sys.executable, "-m", "venv", HOME], check=True)
-            subprocess.run([python, "-m", "pip", "install", "-q", *PACKAGES], check=True)
-            (HOME / "ready").touch()
-        os.execv(python, [python, *sys.argv])
+    enter()
     binary = ours()
     cores = {int(core) for core in options.cores.split(",")}
     os.sched_setaffinity(0, cores)

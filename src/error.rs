@@ -30,6 +30,8 @@ pub enum Kind {
     Input,
     /// The person stopped it; the run can be resumed (exit status 130).
     Interrupted,
+    /// The device has too little memory for what was asked of it at once (exit status 3).
+    Memory,
 }
 
 impl Error {
@@ -46,6 +48,11 @@ impl Error {
     /// The person stopped the work.
     pub fn interrupted(cause: impl Into<String>) -> Self {
         Self::of(Kind::Interrupted, cause)
+    }
+
+    /// Work that did not fit into the device's memory at once.
+    pub fn memory(cause: impl Into<String>) -> Self {
+        Self::of(Kind::Memory, cause)
     }
 
     fn of(kind: Kind, cause: impl Into<String>) -> Self {

@@ -12,7 +12,7 @@
 //!
 //! Who may import whom is held by `tests/architecture.rs`: [`error`], [`labels`], [`files`], [`dicom_elements`],
 //! [`predictions`], [`cards`], [`shard`] and [`run`] are the base; [`data`], [`imaging`], [`hub`] and [`weights`] stand on it
-//! and not on each other; [`models`] add [`ops`]; [`inference`] joins them, and [`cluster`] spreads it over machines;
+//! and not on each other; [`models`] add [`ops`]; [`inference`] joins them, on the CPU or on a card of [`gpu`], and [`cluster`] spreads it over machines;
 //! [`explain`] looks into models, with [`data`] and
 //! [`metrics`] for its tests; [`metrics`] know the predictions only; [`audit`] judges published tables by [`metrics`], and
 //! looks for leakage in [`data`] and their pictures; [`report`] writes down what [`metrics`], the
@@ -34,6 +34,7 @@ pub mod dicom_elements;
 pub mod error;
 pub mod explain;
 pub mod files;
+pub mod gpu;
 pub mod hub;
 pub mod imaging;
 pub mod inference;

@@ -109,12 +109,17 @@ pub struct Description {
     pub software: String,
     /// `cpu` or the GPU's name.
     pub device: String,
-    /// The instruction set that the kernels chose; on another one the last digits may differ.
+    /// The instruction set that the kernels chose, or the card's and its driver; on another one the last digits may
+    /// differ.
     pub instructions: String,
     /// Number format of the network's arithmetic.
     pub precision: String,
     /// Pictures that go through the device together.
     pub batch: usize,
+    /// As many as they became, where the device's memory was too little for more: then on another occasion the last digits
+    /// may differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smallest_batch: Option<usize>,
     /// The dataset's split, when one was chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
@@ -191,6 +196,7 @@ impl Description {
         let mut begun = self.clone();
         begun.hashes.manifest = None;
         begun.hashes.predictions = None;
+        begun.smallest_batch = None;
         Ok(files::sha256(begun.to_toml()?.as_bytes()))
     }
 }

@@ -6,8 +6,11 @@ mod calibrate;
 mod cluster;
 mod compare;
 mod corpus;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod datasets;
 mod demo;
+mod devices;
 mod evaluate;
 mod explain;
 mod explain_goldens;

@@ -69,6 +69,7 @@ pub fn made_up_run(folder: &Path, images: usize, labels: &[&str], change: impl F
         instructions: instruction_set().into(),
         precision: "f32".into(),
         batch: 16,
+        smallest_batch: None,
         split: Some("test".into()),
         limit: None,
         shard: None,

@@ -62,11 +62,20 @@ pub enum Verb {
         #[command(subcommand)]
         verb: Datasets,
     },
+    /// The processor and the graphics cards that can compute here, or why none can
+    Devices(Devices),
     /// Model cards and weight files: what is in them, fetch, verify, convert
     Weights {
         #[command(subcommand)]
         verb: Weights,
     },
+}
+
+#[derive(Args)]
+pub struct Devices {
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
 }
 
 #[derive(Args)]
@@ -127,6 +136,9 @@ pub struct Work {
     /// Put the probabilities through the maps that `calibrate --save` wrote
     #[arg(long, value_name = "TOML")]
     pub calibration: Option<PathBuf>,
+    /// Numbers in which the network computes: f32, bf16 or f16
+    #[arg(long, value_name = "NUMBERS", default_value = "f32")]
+    pub precision: device::Precision,
     #[command(flatten)]
     pub machine: Machine,
 }
@@ -339,6 +351,9 @@ pub struct Predict {
     /// A probability from here on is a finding in that report; for all labels or for one; may be given several times
     #[arg(long = "threshold", value_name = "[LABEL=]T", value_parser = threshold, requires = "out")]
     pub thresholds: Vec<Threshold>,
+    /// Numbers in which the network computes: f32, bf16 or f16
+    #[arg(long, value_name = "NUMBERS", default_value = "f32")]
+    pub precision: device::Precision,
     #[command(flatten)]
     pub machine: Machine,
 }
@@ -432,6 +447,9 @@ pub struct Explain {
     /// What to print
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+    /// auto, cpu, cuda[:N] or metal
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: device::Wanted,
     /// CPU threads [default: all]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
@@ -746,12 +764,12 @@ pub enum Unmentioned {
 /// Where and how the arithmetic is done.
 #[derive(Args)]
 pub struct Machine {
-    /// auto, cpu or cuda[:N]
+    /// auto, cpu, cuda[:N] or metal
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: device::Wanted,
-    /// Pictures that go through the device together
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = positive)]
-    pub batch: usize,
+    /// Pictures that go through the device together [default: 16; on a card as many as its memory holds]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub batch: Option<usize>,
     /// CPU threads [default: all]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,

@@ -13,9 +13,13 @@ use crate::cluster::status::{State, Status};
 use crate::data;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::inference::device::Precision;
 use crate::models;
 use crate::run::RunFolder;
 use crate::tui::widgets::text::duration;
+
+/// Pictures that go through a device together where nobody says.
+const BATCH: usize = 16;
 
 /// Carries a verb out.
 pub fn run(verb: &args::Cluster) -> Result<()> {
@@ -100,7 +104,10 @@ fn evaluate_options(work: &args::Work, home: &Home) -> Result<Vec<Vec<String>>> 
     options.push(("--unmentioned", word(work.policy.unmentioned)));
     options.extend(work.calibration.as_deref().map(path).transpose()?.map(|maps| ("--calibration", Some(maps))));
     options.push(("--device", Some(work.machine.device.to_string())));
-    options.push(("--batch", Some(work.machine.batch.to_string())));
+    let precision = work.precision;
+    options.extend((precision != Precision::F32).then(|| ("--precision", Some(precision.to_string()))));
+    // The same for all shards, or they could not be merged.
+    options.push(("--batch", Some(work.machine.batch.unwrap_or(BATCH).to_string())));
     options.extend(work.machine.threads.map(|n| ("--threads", Some(n.to_string()))));
     Ok(words(options))
 }

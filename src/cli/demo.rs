@@ -14,6 +14,7 @@ use crate::explain::explainer::{Explainer, Method};
 use crate::explain::gradcam::Cam;
 use crate::explain::localization::Draws;
 use crate::files;
+use crate::inference::device::{Place, Precision};
 use crate::inference::engine::Pace;
 use crate::inference::journal::Others;
 use crate::inference::session::Plan;
@@ -53,8 +54,8 @@ pub fn run(args: &args::Demo) -> Result<()> {
         policy: Policy::default(),
         calibration: None,
         training: None,
-        device: Device::Cpu,
-        pace: Pace { batch: 16, decoders: rayon::current_num_threads(), strict: true },
+        place: Place::cpu(Precision::F32),
+        pace: Pace { batch: None, decoders: rayon::current_num_threads(), strict: true },
         folder: RunFolder::new(&out),
         resume: false,
         others: Others::Refused,

@@ -29,7 +29,7 @@ use crate::tui::watch::Watch;
 /// Carries the verb out.
 pub fn run(args: &args::Evaluate) -> Result<()> {
     let work = &args.work;
-    let device = work.machine.device.open()?;
+    let place = machine::place(work.machine.device, work.precision)?;
     let threads = machine::threads(work.machine.threads)?;
     let (model, model_home) = catalogue::model(&work.model)?;
     let card = catalogue::dataset(&work.data)?;
@@ -44,7 +44,7 @@ pub fn run(args: &args::Evaluate) -> Result<()> {
         None => RunFolder::usual(&model, &card, work.split.as_deref(), args.shard),
     };
     label_notes(&model, &dataset.labels);
-    preflight::before(&model, &model_home, &dataset, &device)?;
+    preflight::before(&model, &model_home, &dataset, &place.device)?;
     let calibration = work.calibration.as_deref().map(|path| calibration(path, &model)).transpose()?;
     let plan = Plan {
         model: (model, model_home),
@@ -56,7 +56,7 @@ pub fn run(args: &args::Evaluate) -> Result<()> {
         policy: work.policy.resolve(),
         calibration,
         training: None,
-        device,
+        place,
         pace: Pace { batch: work.machine.batch, decoders: threads, strict: work.strict },
         folder,
         resume: args.resume,
@@ -77,7 +77,7 @@ fn in_ui(plan: Plan) -> Result<String> {
     let policy = plan.policy;
     let mut app = App::new(Theme::from_env());
     match Session::begin(plan)? {
-        Start::Begun(session) => app.start(Begun { session, watch, policy }),
+        Start::Begun(session) => app.start(Begun { session, watch, policy, notes: Vec::new() }),
         Start::AlreadyFinished => app.open(folder.path()),
     }
     event::run(&mut app, Choice::Auto)?;

@@ -14,6 +14,7 @@ use crate::explain::gradcam::Cam;
 use crate::explain::integrated_gradients::{self as ig, Settings};
 use crate::explain::localization::Draws;
 use crate::explain::randomization::{self, DEPTHS};
+use crate::inference::device::Precision;
 use crate::labels;
 use crate::models::{self, Model};
 use crate::run::RunFolder;
@@ -23,7 +24,8 @@ pub fn run(args: &args::Explain) -> Result<()> {
     machine::threads(args.threads)?;
     let (card, home) = catalogue::model(&args.model)?;
     let samples = inputs::dataset(&args.paths, &args.pictures)?.samples;
-    let (model, weights) = models::load(&card, &home, &candle_core::Device::Cpu)?;
+    let place = machine::place(args.device, Precision::F32)?;
+    let (model, weights) = models::load(&card, &home, &place.device)?;
     let explainer = Explainer::new(&model, &card, method(args.method, settings(args)), args.layer.as_deref())?;
     let boxes = args.boxes.as_deref().map(Regions::read).transpose()?;
     if let Some(boxes) = &boxes

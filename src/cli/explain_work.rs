@@ -120,7 +120,8 @@ impl Work<'_> {
             }
             let done = (done * together + part.len()).min(samples.len());
             let (waited, computed) = (Duration::ZERO, Duration::ZERO);
-            meter.show(Progress { done, total: samples.len(), failed: found.failed, waited, computed });
+            let (total, failed) = (samples.len(), found.failed);
+            meter.show(Progress { done, total, failed, waited, computed, batch: 1, memory: None });
         }
         if self.trials > 0 {
             found.trust = self.labels.iter().map(|l| Trust::of(&card.labels[*l], &trials[*l])).collect();

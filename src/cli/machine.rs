@@ -5,7 +5,9 @@ use std::sync::atomic::AtomicBool;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::cli::note;
 use crate::error::{Error, Result};
+use crate::inference::device::{Place, Precision, Wanted};
 
 /// Takes as many threads as were asked for, all by default, and says how many. Called once, before any work.
 pub fn threads(wanted: Option<usize>) -> Result<usize> {
@@ -18,6 +20,13 @@ pub fn threads(wanted: Option<usize>) -> Result<usize> {
         .build_global()
         .map_err(|e| Error::new(e.to_string()).at(format_args!("starting {threads} threads")))?;
     Ok(threads)
+}
+
+/// Opens the device, and says what there is to say of it.
+pub fn place(device: Wanted, precision: Precision) -> Result<Place> {
+    let place = device.open(precision)?;
+    place.notes.iter().for_each(|n| note(n));
+    Ok(place)
 }
 
 /// A flag that the first Ctrl-C (or SIGTERM) raises; the second ends the process at once.

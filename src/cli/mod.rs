@@ -8,6 +8,7 @@ mod cluster;
 mod compare;
 mod datasets;
 mod demo;
+mod devices;
 mod evaluate;
 mod evaluation_table;
 mod example_pictures;
@@ -62,6 +63,7 @@ pub fn main() -> ExitCode {
         Some(args::Verb::Verify(args)) => return ended(verify::run(&args)),
         Some(args::Verb::Tui(args)) => tui::run(&args),
         Some(args::Verb::Datasets { verb }) => datasets::run(&verb),
+        Some(args::Verb::Devices(args)) => devices::run(&args),
         Some(args::Verb::Weights { verb }) => weights::run(&verb),
         None => tui::home(),
     };
@@ -77,7 +79,7 @@ fn ended(done: Result<bool>) -> ExitCode {
             eprintln!("error: {e}");
             ExitCode::from(match e.kind() {
                 Kind::Usage => 2,
-                Kind::Input => 3,
+                Kind::Input | Kind::Memory => 3,
                 Kind::Interrupted => 130,
             })
         }

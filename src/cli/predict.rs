@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use candle_core::DType;
 use rayon::prelude::*;
 use serde_json::json;
 
@@ -24,17 +25,18 @@ use crate::predictions::{Attribute, Label, Predictions};
 
 /// Carries the verb out. Pictures that cannot be read are told on stderr; that there are any makes it an error.
 pub fn run(args: &args::Predict) -> Result<()> {
-    let device = args.machine.device.open()?;
+    let place = machine::place(args.machine.device, args.precision)?;
     let threads = machine::threads(args.machine.threads)?;
     let (card, home) = catalogue::model(&args.model)?;
     let maps = args.calibration.as_deref().map(|path| calibrators(path, &card)).transpose()?;
     let dataset = inputs::dataset(&args.paths, &args.pictures)?;
-    let (model, _) = models::load(&card, &home, &device)?;
+    let dtype = place.precision.dtype();
+    let (model, _) = models::load_as(&card, &home, &place.device, dtype)?;
     let pace = Pace { batch: args.machine.batch, decoders: threads, strict: false };
     let samples = &dataset.samples;
     let mut predictions = match args.uncertainty.is_none() && args.ensemble.is_empty() {
         true => plain(&card, &dataset, &Job { model: &model, input: &card.input, samples, pace })?,
-        false => uncertain(args, &card, &model, &dataset)?,
+        false => uncertain(args, &card, &model, &dataset, dtype)?,
     };
     if let Some(maps) = &maps {
         maps.apply(&mut predictions)?;
@@ -77,7 +79,13 @@ fn plain(card: &ModelCard, dataset: &Dataset, job: &Job) -> Result<Predictions> 
 }
 
 /// Several passes: means of probabilities, and what their spread says in two columns.
-fn uncertain(args: &args::Predict, card: &ModelCard, model: &Model, dataset: &Dataset) -> Result<Predictions> {
+fn uncertain(
+    args: &args::Predict,
+    card: &ModelCard,
+    model: &Model,
+    dataset: &Dataset,
+    dtype: DType,
+) -> Result<Predictions> {
     let spread = match args.uncertainty {
         None => Spread::None,
         Some(args::Uncertainty::Tta) => Spread::Augmented,
@@ -85,7 +93,7 @@ fn uncertain(args: &args::Predict, card: &ModelCard, model: &Model, dataset: &Da
     };
     let others = args.ensemble.iter().map(|spec| {
         let (card, home) = catalogue::model(spec)?;
-        let (model, _) = models::load(&card, &home, model.device())?;
+        let (model, _) = models::load_as(&card, &home, model.device(), dtype)?;
         Ok((card, model))
     });
     let others = others.collect::<Result<Vec<_>>>()?;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::note;
 use crate::inference::engine::Progress;
 use crate::tui::widgets::text::duration;
 
@@ -18,6 +19,8 @@ pub struct Meter {
     shown: Instant,
     /// Images that an earlier attempt had done; they count neither in the rate nor in the time left.
     before: Option<usize>,
+    /// Pictures that went through the device together.
+    batch: usize,
 }
 
 impl Meter {
@@ -29,7 +32,7 @@ impl Meter {
             ProgressBar::new(0).with_style(style)
         });
         let now = Instant::now();
-        Self { bar, begun: now, shown: now, before: None }
+        Self { bar, begun: now, shown: now, before: None, batch: 0 }
     }
 
     /// Shows `progress`.
@@ -38,6 +41,17 @@ impl Meter {
             self.begun = Instant::now();
             progress.done
         });
+        if progress.batch < self.batch {
+            let batch = progress.batch;
+            let text = format!(
+                "the device's memory is too little for more than {batch} pictures at a time: going on with these"
+            );
+            match &self.bar {
+                Some(bar) => bar.println(format!("note: {text}")),
+                None => note(&text),
+            }
+        }
+        self.batch = progress.batch;
         let text = pace(progress, before, self.begun.elapsed());
         match &self.bar {
             Some(bar) => {
@@ -75,6 +89,9 @@ fn pace(progress: Progress, before: usize, elapsed: Duration) -> String {
             parts.push(format!("{share:.0}% waiting for pictures"));
         }
     }
+    if let Some(memory) = progress.memory {
+        parts.push(memory.to_string());
+    }
     if progress.failed > 0 {
         parts.push(format!("{} unreadable", progress.failed));
     }
@@ -84,6 +101,7 @@ fn pace(progress: Progress, before: usize, elapsed: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::Memory;
 
     #[test]
     fn what_a_line_says() {
@@ -93,11 +111,15 @@ mod tests {
             failed: 2,
             waited: Duration::from_secs(1),
             computed: Duration::from_secs(9),
+            batch: 16,
+            memory: None,
         };
         assert_eq!(
             pace(progress, 100, Duration::from_secs(10)),
             "20.0/s  ETA 35 s  10% waiting for pictures  2 unreadable"
         );
+        let memory = Some(Memory { free: 60 << 30, total: 80 << 30 });
+        assert_eq!(pace(Progress { memory, ..progress }, 300, Duration::ZERO), "20.0 of 80.0 GiB used  2 unreadable");
         assert_eq!(duration(3725.0), "1:02 h");
         assert!(ProgressStyle::with_template("{bar:30} {pos}/{len} images  {msg}").is_ok());
     }

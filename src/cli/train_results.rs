@@ -3,8 +3,6 @@
 
 use std::sync::atomic::AtomicBool;
 
-use candle_core::Device;
-
 use crate::cards::catalogue::Home;
 use crate::cards::dataset::DatasetCard;
 use crate::cards::model::ModelCard;
@@ -12,6 +10,7 @@ use crate::cli::table::{Side, Table};
 use crate::cli::{evaluation_table, note, progress};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::inference::device::{Place, Precision};
 use crate::inference::engine::Pace;
 use crate::inference::journal::Others;
 use crate::inference::session::{self, Session, Start};
@@ -96,8 +95,8 @@ impl Finished<'_> {
             policy: self.recipe.data.policy,
             calibration,
             training: Some(self.log.clone()),
-            device: self.device.clone(),
-            pace: Pace { batch: BATCH, decoders: self.threads, strict: true },
+            place: Place::cpu(Precision::F32),
+            pace: Pace { batch: Some(BATCH), decoders: self.threads, strict: true },
             resume: folder.journal().exists() || folder.run_toml().exists(),
             folder: folder.clone(),
             others: Others::Refused,

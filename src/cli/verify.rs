@@ -10,6 +10,7 @@ use crate::cli::{args, example_pictures, machine, print, progress};
 use crate::data::manifest::{Manifest, Row};
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
+use crate::inference::device::{Precision, Wanted};
 use crate::inference::engine::{self, Job, Pace};
 use crate::inference::finding::Finding;
 use crate::inference::journal::Output;
@@ -18,7 +19,7 @@ use crate::models::{self, Model};
 use crate::predictions;
 use crate::report::examples;
 use crate::report::verify::{self, Findings, Trust};
-use crate::run::{Description, RunFolder, instruction_set};
+use crate::run::{Description, RunFolder};
 
 /// How far a logit may lie from the recorded one where another instruction set or another version computes it: this
 /// part of 1 + |logit|.
@@ -127,19 +128,24 @@ fn predict_again(
     dataset: &Dataset,
     findings: &mut Findings,
 ) -> Result<()> {
-    let device = args.machine.device.open()?;
+    // A run of the CPU is predicted again there, unless a device is named.
+    let device = match args.machine.device {
+        Wanted::Auto if description.device == "cpu" => Wanted::Cpu,
+        named => named,
+    };
+    let place = machine::place(device, description.precision.parse()?)?;
     // The card is the run's; only where the weights are comes from here.
     let (_, home) = catalogue::model(args.model.as_deref().unwrap_or(&description.model.name))
         .map_err(|e| e.mend("give the model's card with --model"))?;
-    let (model, weights) = models::load(&description.model, &home, &device)?;
+    let (model, weights) = models::load_as(&description.model, &home, &place.device, place.precision.dtype())?;
     if weights != description.hashes.weights {
         findings.off.push(format!("weights: SHA-256 {weights}, not the run's {}", description.hashes.weights));
         return Ok(());
     }
     findings.checked.push("weights: their hash".into());
     // The batch changes nothing on the CPU; elsewhere it is the run's.
-    let batch = if device.is_cpu() { args.machine.batch } else { description.batch };
-    let pace = Pace { batch, decoders: threads, strict: false };
+    let batch = args.machine.batch.filter(|_| place.device.is_cpu()).unwrap_or(description.batch);
+    let pace = Pace { batch: Some(batch), decoders: threads, strict: false };
     let job = Job { model: &model, input: &description.model.input, samples: &dataset.samples, pace };
     let mut meter = progress::Meter::new();
     let outcomes = engine::run(&job, Vec::new(), &mut |_| Ok(()), &*machine::stop_flag()?, &mut |p| meter.show(p))?;
@@ -149,7 +155,8 @@ fn predict_again(
         Calibrators::parse(&calibration.content)?.apply(&mut again)?;
     }
     let recorded = predictions::read(&folder.predictions(), None)?;
-    let same_machine = description.instructions == instruction_set()
+    let same_machine = (&description.device, &description.instructions) == (&place.name, &place.instructions)
+        && description.smallest_batch.is_none()
         && description.software == concat!("roentgen ", env!("CARGO_PKG_VERSION"));
     let tolerance = if same_machine { 0.0 } else { TOLERANCE };
     let rows: HashMap<&str, usize> = recorded.images.iter().enumerate().map(|(i, id)| (id.as_str(), i)).collect();
@@ -188,13 +195,14 @@ fn predict_again(
         let within = match same_machine {
             true => "all bit for bit".to_owned(),
             false => format!(
-                "all within {TOLERANCE} (1 + |value|), the widest gap {widest:.1e} (another instruction set or version)"
+                "all within {TOLERANCE} (1 + |value|), the widest gap {widest:.1e} (another device, instruction set or version)"
             ),
         };
         findings.checked.push(format!("predictions: {compared} logits and probabilities predicted again, {within}"));
     }
     told(off, "predictions", findings);
-    if same_machine && findings.pictures > 0 {
+    // Pictures are drawn on the CPU in f32, whatever the run computed on.
+    if same_machine && place.device.is_cpu() && place.precision == Precision::F32 && findings.pictures > 0 {
         draw_again(folder, description, &model, dataset, findings)?;
     }
     Ok(())

@@ -1,7 +1,5 @@
 //! Does a map change when the weights do? The model randomisation test of Adebayo et al. (2018).
 
-use candle_core::Device;
-
 use super::map::Map;
 use crate::cards::catalogue::Home;
 use crate::cards::model::ModelCard;
@@ -42,7 +40,7 @@ pub fn randomized(card: &ModelCard, home: &Home, like: &Model, depth: Depth, see
             }
         }
     };
-    Ok(models::load_changed(card, home, &Device::Cpu, shuffle)?.0)
+    Ok(models::load_changed(card, home, like.device(), shuffle)?.0)
 }
 
 /// Spearman's correlation of two maps of one size, ties having their mean rank; 0 where a map is the same everywhere.

@@ -1,11 +1,13 @@
-//! The device that a person asks for.
+//! The device that a person asks for, and the numbers in which it computes.
 
 use std::fmt;
 use std::str::FromStr;
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 
 use crate::error::{Error, Result};
+use crate::gpu::{self, Fault};
+use crate::run::instruction_set;
 
 /// Where the network is to run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,8 +17,10 @@ pub enum Wanted {
     Auto,
     /// The processor.
     Cpu,
-    /// A GPU by its number.
+    /// An NVIDIA card by its number.
     Cuda(usize),
+    /// The card of an Apple computer.
+    Metal,
 }
 
 impl FromStr for Wanted {
@@ -27,9 +31,10 @@ impl FromStr for Wanted {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda(0)),
+            "metal" => Ok(Self::Metal),
             _ => match text.strip_prefix("cuda:").and_then(|n| n.parse().ok()) {
                 Some(n) => Ok(Self::Cuda(n)),
-                None => Err(Error::usage("not auto, cpu, cuda or cuda:N")),
+                None => Err(Error::usage("not auto, cpu, cuda, cuda:N or metal")),
             },
         }
     }
@@ -41,20 +46,136 @@ impl fmt::Display for Wanted {
             Self::Auto => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
             Self::Cuda(n) => write!(f, "cuda:{n}"),
+            Self::Metal => f.write_str("metal"),
         }
     }
 }
 
-impl Wanted {
-    /// Opens it. Errors where this build or machine has no such device.
-    pub fn open(self) -> Result<Device> {
-        match self {
-            Self::Auto | Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda(_) => Err(Error::usage("this roentgen was built for the CPU only")
-                .at(format_args!("`--device {self}`"))
-                .mend("use --device cpu")),
+/// Numbers in which a network computes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Single precision, 24 binary digits.
+    #[default]
+    F32,
+    /// Half precision with the range of single, 8 binary digits.
+    Bf16,
+    /// Half precision, 11 binary digits and values up to 65504.
+    F16,
+}
+
+impl FromStr for Precision {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
+            "f16" => Ok(Self::F16),
+            _ => Err(Error::usage("not f32, bf16 or f16")),
         }
     }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.dtype().as_str())
+    }
+}
+
+impl Precision {
+    /// The same as Candle's type.
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+            Self::F16 => DType::F16,
+        }
+    }
+}
+
+/// A device that is ready to compute.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Candle's.
+    pub device: Device,
+    /// The numbers in which it is to compute.
+    pub precision: Precision,
+    /// `cpu` or the card's name.
+    pub name: String,
+    /// What decides the last digits of its results, besides the name.
+    pub instructions: String,
+    /// What a person should know of it.
+    pub notes: Vec<String>,
+}
+
+impl Place {
+    /// The processor, in these numbers.
+    pub fn cpu(precision: Precision) -> Self {
+        let imitated = format!(
+            "the CPU imitates {precision}: weights and the result of every step are rounded to it, sums are in f32"
+        );
+        let notes = if precision == Precision::F32 { Vec::new() } else { vec![imitated] };
+        Self { device: Device::Cpu, precision, name: "cpu".into(), instructions: instruction_set().into(), notes }
+    }
+}
+
+/// Compute capability from which on cards have bf16 arithmetic.
+const BF16: (u32, u32) = (8, 0);
+
+impl Wanted {
+    /// Opens it. Errors where this build or machine has no such device, or it cannot compute in these numbers; where the
+    /// choice is free and there is no card, it is the processor, and a note says why.
+    pub fn open(self, precision: Precision) -> Result<Place> {
+        let at = |fault: Fault| fault.error().at(format_args!("`--device {self}`"));
+        match self {
+            Self::Cpu => Ok(Place::cpu(precision)),
+            Self::Cuda(number) => card(number, precision).map_err(at),
+            Self::Metal => metal(precision).map_err(|e| e.at(format_args!("`--device {self}`"))),
+            Self::Auto if cfg!(feature = "metal") => metal(precision),
+            Self::Auto => match card(0, precision) {
+                Ok(place) => Ok(place),
+                Err(Fault::NotBuilt) => Ok(Place::cpu(precision)),
+                Err(fault @ Fault::Arithmetic { .. }) => Err(at(fault)),
+                Err(fault) => {
+                    let mut place = Place::cpu(precision);
+                    place.notes.insert(0, format!("computing on the CPU: {}", fault.error()));
+                    Ok(place)
+                }
+            },
+        }
+    }
+
+    /// As [`Display`](fmt::Display) has it, with the name of the card that it is; it is not opened. A card that is named
+    /// but not there is an error.
+    pub fn title(self) -> Result<String> {
+        match self {
+            Self::Cpu => Ok(self.to_string()),
+            Self::Auto => Ok(gpu::name(0).map_or_else(|_| self.to_string(), |name| format!("{self}, {name}"))),
+            Self::Cuda(number) => match gpu::name(number) {
+                Ok(name) => Ok(format!("{self}, {name}")),
+                Err(fault) => Err(fault.error().at(format_args!("`--device {self}`"))),
+            },
+            Self::Metal => metal(Precision::F32).map(|_| self.to_string()),
+        }
+    }
+}
+
+fn card(number: usize, precision: Precision) -> std::result::Result<Place, Fault> {
+    let (device, card) = gpu::open(number)?;
+    if precision == Precision::Bf16 && card.capability < BF16 {
+        let (precision, capability) = (precision.to_string(), card.capability);
+        return Err(Fault::Arithmetic { precision, card: card.name, capability });
+    }
+    let instructions = card.instructions();
+    Ok(Place { device, precision, name: card.name, instructions, notes: Vec::new() })
+}
+
+fn metal(precision: Precision) -> Result<Place> {
+    let device = Device::new_metal(0).map_err(|_| {
+        Error::usage("this roentgen was built without Metal")
+            .mend("use --device cpu, or build it with --features metal")
+    })?;
+    Ok(Place { device, precision, name: "metal".into(), instructions: "metal".into(), notes: Vec::new() })
 }
 
 #[cfg(test)]
@@ -65,6 +186,33 @@ mod tests {
     fn devices() {
         assert_eq!("cuda:3".parse(), Ok(Wanted::Cuda(3)));
         assert_eq!("cuda".parse(), Ok(Wanted::Cuda(0)));
+        for wanted in [Wanted::Auto, Wanted::Cpu, Wanted::Cuda(1), Wanted::Metal] {
+            assert_eq!(wanted.to_string().parse(), Ok(wanted));
+        }
         assert!("cuda:x".parse::<Wanted>().is_err() && "tpu".parse::<Wanted>().is_err());
+    }
+
+    #[test]
+    fn the_cpu_says_that_it_imitates_half_precision() {
+        for (text, notes) in [("f32", 0), ("bf16", 1), ("f16", 1)] {
+            let place = Wanted::Cpu.open(text.parse().unwrap()).unwrap();
+            assert_eq!((place.precision.to_string().as_str(), place.notes.len()), (text, notes));
+            assert!(place.device.is_cpu() && place.name == "cpu" && place.instructions == instruction_set());
+        }
+        assert!("f64".parse::<Precision>().is_err());
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn a_build_without_cards_says_so_only_when_asked_for_one() {
+        assert_eq!(Wanted::Auto.open(Precision::F32).unwrap().notes, [""; 0]);
+        let says = Wanted::Cuda(1).open(Precision::F32).unwrap_err().to_string();
+        assert_eq!(
+            says,
+            "`--device cuda:1`: this roentgen was built for the CPU only; \
+             use --device cpu, or build it with --features cuda"
+        );
+        assert_eq!(Wanted::Cuda(1).title().unwrap_err().to_string(), says);
+        assert_eq!(Wanted::Auto.title().unwrap(), "auto");
     }
 }

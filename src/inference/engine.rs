@@ -1,26 +1,28 @@
 //! Runs a model over samples: pictures are decoded ahead on their own threads, batches go through the device in
-//! order, and what comes out of a batch is handed on before the next one starts.
+//! order, and what comes out of a batch is handed on before the next one starts. A card computes a batch while the next one
+//! is put together and copied to it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-
-use candle_core::{Device, Tensor};
 
 use crate::cards::model::Input;
 use crate::data::{Sample, Source, phantom};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::gpu::{self, Memory};
 use crate::imaging::decode::{self, Picture, Pixels};
 use crate::imaging::{preprocess, windowing};
+use crate::inference::batch;
 use crate::inference::journal::{Outcome, Output};
+use crate::inference::passes::{Flight, Passes};
 use crate::inference::prefetch;
 use crate::models::Model;
 
 /// How a run goes about its work; nothing here changes an outcome on the CPU.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// Pictures that go through the device together.
-    pub batch: usize,
+    /// Pictures that go through the device together; as many as its memory holds, where nobody says.
+    pub batch: Option<usize>,
     /// Threads that decode.
     pub decoders: usize,
     /// Whether the first picture that cannot be read ends the run with an error.
@@ -38,8 +40,12 @@ pub struct Progress {
     pub failed: usize,
     /// Time that the device waited for pictures.
     pub waited: Duration,
-    /// Time that the device computed.
+    /// Time that the device computed, or that a card was waited for.
     pub computed: Duration,
+    /// Pictures that go through the device together by now.
+    pub batch: usize,
+    /// The device's memory, if it is a card.
+    pub memory: Option<Memory>,
 }
 
 /// A picture ready for the network.
@@ -84,16 +90,38 @@ pub fn run(
 ) -> Result<Vec<Outcome>> {
     let &Job { model, input, samples, pace } = job;
     let failed = kept.iter().filter(|o| matches!(o.result, Output::Failure(_))).count();
-    let mut progress =
-        Progress { done: kept.len(), total: samples.len(), failed, waited: Duration::ZERO, computed: Duration::ZERO };
+    let size = match pace.batch {
+        Some(size) => size,
+        None => batch::fitting(model, input, &samples[kept.len()..])?,
+    };
+    let memory = gpu::memory(model.device());
+    let mut progress = Progress {
+        done: kept.len(),
+        total: samples.len(),
+        failed,
+        waited: Duration::ZERO,
+        computed: Duration::ZERO,
+        batch: size,
+        memory,
+    };
     let mut outcomes = kept;
-    let mut batch = Vec::with_capacity(pace.batch);
+    let mut passes = Passes::new(model, input.channels, size)?;
+    let mut batch = Vec::with_capacity(size);
     let mut since = Instant::now();
     report(progress);
+    // Takes in a batch that has come back.
+    let mut land = |flight: Flight, mut now: Progress| -> Result<Progress> {
+        let new = flight.outcomes()?;
+        now.done += new.len();
+        now.failed += new.iter().filter(|o| matches!(o.result, Output::Failure(_))).count();
+        keep(&new)?;
+        outcomes.extend(new);
+        Ok(now)
+    };
     prefetch::in_order(
-        outcomes.len()..samples.len(),
+        progress.done..samples.len(),
         pace.decoders,
-        2 * pace.batch.max(pace.decoders),
+        2 * size.max(pace.decoders),
         |i| prepare(&samples[i], input),
         |i, prepared| {
             if let Err(e) = &prepared.values
@@ -102,18 +130,23 @@ pub fn run(
                 return Err(e.clone());
             }
             batch.push(prepared);
-            if batch.len() < pace.batch && i + 1 < samples.len() {
+            let last = i + 1 == samples.len();
+            if batch.len() < size && !last {
                 return Ok(());
             }
             let begun = Instant::now();
             progress.waited += begun - since;
-            let new = infer(model, input.channels, pace.batch, std::mem::take(&mut batch))?;
+            let stopped = stop.load(Ordering::Relaxed);
+            passes.launch(std::mem::take(&mut batch))?;
+            progress.batch = passes.size();
+            // A card goes on with the last batch while the next one is put together.
+            let ahead = if model.device().is_cpu() || last || stopped { 0 } else { 1 };
+            while let Some(flight) = passes.landed(ahead) {
+                progress = land(flight, progress)?;
+            }
             since = Instant::now();
             progress.computed += since - begun;
-            progress.done += new.len();
-            progress.failed += new.iter().filter(|o| matches!(o.result, Output::Failure(_))).count();
-            keep(&new)?;
-            outcomes.extend(new);
+            progress.memory = gpu::memory(model.device());
             report(progress);
             if stop.load(Ordering::Relaxed) && progress.done < progress.total {
                 return Err(Error::interrupted(format!(
@@ -167,57 +200,4 @@ pub fn prepare(sample: &Sample, input: &Input) -> Prepared {
         Ok(Planes { values, height, width })
     });
     Prepared { sha256, values }
-}
-
-/// The outcomes of a batch of at most `size` pictures, in its order. Pictures of one shape go through the network
-/// together.
-fn infer(model: &Model, channels: usize, size: usize, batch: Vec<Prepared>) -> Result<Vec<Outcome>> {
-    let mut outcomes = Vec::with_capacity(batch.len());
-    let mut planes = Vec::with_capacity(batch.len());
-    for (i, prepared) in batch.into_iter().enumerate() {
-        let result = match prepared.values {
-            Ok(p) => {
-                planes.push((i, p));
-                Output::Logits(Vec::new())
-            }
-            Err(e) => Output::Failure(e.to_string()),
-        };
-        outcomes.push(Outcome { sha256: prepared.sha256, result });
-    }
-    while let Some((height, width)) = planes.first().map(|(_, p)| (p.height, p.width)) {
-        let (same, others) = planes.into_iter().partition(|(_, p)| (p.height, p.width) == (height, width));
-        planes = others;
-        let same: Vec<(usize, Planes)> = same;
-        let logits = logits(model, (channels, height, width), size, same.iter().map(|(_, p)| p.values.as_slice()))?;
-        for ((i, _), logits) in same.iter().zip(logits) {
-            outcomes[*i].result = if logits.iter().all(|l| l.is_finite()) {
-                Output::Logits(logits)
-            } else {
-                Output::Failure("the model's output for it is not finite".into())
-            };
-        }
-    }
-    Ok(outcomes)
-}
-
-/// The logits of pictures of one shape (channels, height, width), one row a picture. Off the CPU a short batch is
-/// padded to `size`, since kernels there may differ with the batch's size.
-fn logits<'a>(
-    model: &Model,
-    (channels, height, width): (usize, usize, usize),
-    size: usize,
-    pictures: impl ExactSizeIterator<Item = &'a [f32]>,
-) -> Result<Vec<Vec<f32>>> {
-    let count = pictures.len();
-    let rows = if model.device().is_cpu() { count } else { count.max(size) };
-    let each = channels * height * width;
-    let mut values = Vec::with_capacity(rows * each);
-    pictures.for_each(|p| values.extend_from_slice(p));
-    values.resize(rows * each, 0.0);
-    let forward = || -> candle_core::Result<Tensor> {
-        Tensor::from_vec(values, (rows, channels, height, width), &Device::Cpu)?.to_device(model.device())
-    };
-    let x = forward().map_err(|e| Error::new(e.to_string()).at("moving pictures to the device"))?;
-    let all = model.forward(&x)?.to_vec2::<f32>().map_err(|e| Error::new(e.to_string()).at("reading logits"))?;
-    Ok(all.into_iter().take(count).collect())
 }

@@ -45,7 +45,8 @@ pub fn merge(folders: &[RunFolder]) -> Result<(Description, Finding)> {
         return Err(Error::new("the shards together are not the list of images that each was cut from")
             .mend("run the shards again over one and the same dataset"));
     }
-    let description = Description { images: results.len(), ..common };
+    let smallest_batch = shards.iter().filter_map(|(_, d)| d.smallest_batch).min();
+    let description = Description { images: results.len(), smallest_batch, ..common };
     let finding = Finding::new(&description.model, manifest, results)?;
     Ok((description, finding))
 }
@@ -65,7 +66,7 @@ fn description(folder: &RunFolder) -> Result<Description> {
 
 /// A shard's description without what only the shard has; the number of parts stays in none of it.
 fn whole(description: &Description) -> Description {
-    let mut whole = Description { shard: None, images: 0, ..description.clone() };
+    let mut whole = Description { shard: None, images: 0, smallest_batch: None, ..description.clone() };
     (whole.hashes.manifest, whole.hashes.predictions) = (None, None);
     whole
 }

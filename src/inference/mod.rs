@@ -1,5 +1,6 @@
 //! Running a model over a dataset: decoding ahead, batches, and a journal that survives a kill.
 
+mod batch;
 pub mod device;
 pub mod engine;
 pub mod finding;
@@ -7,5 +8,6 @@ pub mod finish;
 pub mod journal;
 pub mod merge;
 pub mod part;
+mod passes;
 pub mod prefetch;
 pub mod session;

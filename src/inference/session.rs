@@ -2,8 +2,6 @@
 
 use std::sync::atomic::AtomicBool;
 
-use candle_core::Device;
-
 use crate::cards::catalogue::Home;
 use crate::cards::dataset::DatasetCard;
 use crate::cards::model::ModelCard;
@@ -11,6 +9,8 @@ use crate::data::Dataset;
 use crate::data::manifest::Manifest;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::inference::batch;
+use crate::inference::device::Place;
 use crate::inference::engine::{self, Job, Pace, Progress};
 use crate::inference::finding::Finding;
 use crate::inference::finish;
@@ -18,7 +18,7 @@ use crate::inference::journal::{Journal, Others, Outcome};
 use crate::inference::part::Part;
 use crate::models::{self, Model};
 use crate::predictions::Policy;
-use crate::run::{Calibration, Description, Hashes, RunFolder, SCHEMA, Training, instruction_set};
+use crate::run::{Calibration, Description, Hashes, RunFolder, SCHEMA, Training};
 
 /// What is to be run.
 pub struct Plan {
@@ -41,7 +41,7 @@ pub struct Plan {
     /// How the model was trained, where this run measures a training.
     pub training: Option<Training>,
     /// Where the network runs.
-    pub device: Device,
+    pub place: Place,
     /// How to go about it.
     pub pace: Pace,
     /// The run folder.
@@ -71,20 +71,28 @@ pub enum Start {
 
 impl Session {
     /// Loads the model and opens the run folder. Nothing is written when anything is wrong with either.
-    pub fn begin(plan: Plan) -> Result<Start> {
+    pub fn begin(mut plan: Plan) -> Result<Start> {
         let (card, home) = &plan.model;
-        let (model, weights) = models::load(card, home, &plan.device)?;
+        let (model, weights) = models::load_as(card, home, &plan.place.device, plan.place.precision.dtype())?;
         let samples = match &plan.part {
             Some(part) => part.listing_sha256.clone(),
             None => Manifest::new(&plan.dataset, []).listing_sha256(),
         };
+        // A run that was begun keeps its batch.
+        let begun = if plan.resume { Description::read(&plan.folder).ok() } else { None };
+        let batch = match plan.pace.batch.or(begun.as_ref().map(|begun| begun.batch)) {
+            Some(batch) => batch,
+            None => batch::fitting(&model, &card.input, &plan.dataset.samples)?,
+        };
+        plan.pace.batch = Some(batch);
         let description = Description {
             schema: SCHEMA.into(),
             software: concat!("roentgen ", env!("CARGO_PKG_VERSION")).into(),
-            device: "cpu".into(),
-            instructions: instruction_set().into(),
-            precision: "f32".into(),
-            batch: plan.pace.batch,
+            device: plan.place.name.clone(),
+            instructions: plan.place.instructions.clone(),
+            precision: plan.place.precision.to_string(),
+            batch,
+            smallest_batch: begun.and_then(|begun| begun.smallest_batch),
             split: plan.split.clone(),
             limit: plan.limit,
             images: plan.dataset.samples.len(),
@@ -139,8 +147,20 @@ impl Session {
         let Plan { model: (card, _), dataset, pace, .. } = &self.plan;
         let job = Job { model: &self.model, input: &card.input, samples: &dataset.samples, pace: *pace };
         let mut keep = |new: &[Outcome]| self.journal.append(new);
-        let outcomes = engine::run(&job, std::mem::take(&mut self.kept), &mut keep, stop, report)?;
-        Finding::of(card, dataset, outcomes)
+        let mut smallest = self.description.smallest_batch;
+        let mut watched = |progress: Progress| {
+            if progress.batch < smallest.unwrap_or(self.description.batch) {
+                smallest = Some(progress.batch);
+            }
+            report(progress);
+        };
+        let outcomes = engine::run(&job, std::mem::take(&mut self.kept), &mut keep, stop, &mut watched);
+        if smallest != self.description.smallest_batch {
+            // Also of a run that is stopped: what it has kept was computed so.
+            self.description.smallest_batch = smallest;
+            files::write(&self.plan.folder.run_toml(), self.description.to_toml()?.as_bytes())?;
+        }
+        Finding::of(card, dataset, outcomes?)
     }
 
     /// Writes the finished run's files, `evaluation` (a JSON document) among them, unless another attempt has: [`finish`].

@@ -1,6 +1,6 @@
 //! From named weights to layers, with batch norms folded away.
 
-use candle_core::{Device, Module, Tensor};
+use candle_core::{DType, Device, Module, Tensor};
 
 use super::densenet::{self, Transition};
 use super::mobilenet::InvertedResidual;
@@ -65,6 +65,8 @@ pub(super) struct Builder<'a> {
     /// Added to the variance of every norm.
     pub eps: f64,
     pub device: &'a Device,
+    /// Numbers in which the network computes.
+    pub dtype: DType,
 }
 
 impl Builder<'_> {
@@ -171,7 +173,9 @@ impl Builder<'_> {
     }
 
     fn tensor(&self, values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
-        Tensor::from_vec(values, shape, self.device).map_err(fault)
+        Tensor::from_vec(values, shape, &Device::Cpu)
+            .and_then(|x| x.to_dtype(self.dtype)?.to_device(self.device))
+            .map_err(fault)
     }
 }
 
@@ -204,7 +208,30 @@ fn single(values: &[f64]) -> Vec<f32> {
     values.iter().map(|v| *v as f32).collect()
 }
 
+/// What the errors of CUDA's parts say, the driver's first, where the device's memory is full.
+const MEMORY_IS_FULL: [&str; 3] =
+    ["CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"];
+
 /// Candle's error as ours, without its backtrace.
-pub(super) fn fault(error: candle_core::Error) -> Error {
-    Error::new(error.to_string().lines().next().unwrap_or_default())
+pub(crate) fn fault(error: candle_core::Error) -> Error {
+    let text = error.to_string();
+    let cause = text.lines().next().unwrap_or_default();
+    if MEMORY_IS_FULL.iter().any(|says| cause.contains(says)) {
+        return Error::memory("the device's memory is full");
+    }
+    Error::new(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn full_memory_is_told_from_other_faults() {
+        let of = |text: &str| fault(candle_core::Error::Msg(text.into())).kind();
+        assert_eq!(of("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")"), Kind::Memory);
+        assert_eq!(of("CublasError(CUBLAS_STATUS_ALLOC_FAILED)"), Kind::Memory);
+        assert_eq!(of("DriverError(CUDA_ERROR_ILLEGAL_ADDRESS, \"an illegal memory access\")"), Kind::Input);
+    }
 }

@@ -1,6 +1,6 @@
 //! Gradients of logits, by Candle's autograd: with respect to a layer's maps, and to the input.
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use rayon::prelude::*;
 
 use super::build::fault;
@@ -34,7 +34,7 @@ impl Model {
     }
 
     fn cut(&self, x: &Tensor, layer: &Layer, labels: &[usize]) -> Result<LayerGradients> {
-        let x = x.to_device(&self.device).and_then(|x| x.contiguous()).map_err(fault)?;
+        let x = self.taken(x)?;
         let (before, after) = self.stages.split_at(layer.stages.min(self.stages.len()));
         let x = through(before, &x)?;
         let last = layer.pooled || (after.is_empty() && !self.head.has_own_maps());
@@ -85,7 +85,7 @@ impl Model {
             let numbers = Tensor::from_vec(numbers, (labels.len(), 1), &self.device)?;
             let gradients = self.head.of_means(&means)?.gather(&numbers, 1)?.sum_all()?.backward()?;
             let gradient = gradients.get(&means).map_or_else(|| means.zeros_like(), |g| Ok(g.clone()))?;
-            (gradient / (height * width) as f64)?.to_vec2()
+            (gradient.to_dtype(DType::F32)? / (height * width) as f64)?.to_vec2()
         };
         Ok(LayerGradients {
             shape: (channels, height, width),
@@ -99,13 +99,14 @@ impl Model {
     /// their logits `[n, labels]`. On the CPU each image's is computed on its own, on as many threads as there are.
     pub fn input_gradients(&self, x: &Tensor, label: usize) -> Result<(Tensor, Tensor)> {
         let n = self.check(x)?;
-        let x = x.to_device(&self.device).and_then(|x| x.contiguous()).map_err(fault)?;
+        let x = self.taken(x)?;
         let of = |x: &Tensor| -> Result<(Tensor, Tensor)> {
             let var = variable(x)?;
             let features = through(&self.stages, &var)?;
             let logits = self.head.maps(&features).and_then(|maps| self.head.logits(&maps)).map_err(fault)?;
             known(&logits, &[label])?;
-            Ok((gradient(&logits, label, &var)?, logits.detach()))
+            let single = |x: Tensor| x.to_dtype(DType::F32).map_err(fault);
+            Ok((single(gradient(&logits, label, &var)?)?, single(logits.detach())?))
         };
         if !self.device.is_cpu() {
             return of(&x);
@@ -145,7 +146,7 @@ fn gradient(logits: &Tensor, label: usize, var: &Var) -> Result<Tensor> {
 }
 
 fn flat(x: &Tensor) -> Result<Vec<f32>> {
-    x.to_device(&Device::Cpu).and_then(|x| x.flatten_all()).and_then(|x| x.to_vec1()).map_err(fault)
+    x.to_device(&Device::Cpu).and_then(|x| x.to_dtype(DType::F32)?.flatten_all()?.to_vec1()).map_err(fault)
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl Head {
             if let Some(p) = dropout.get(i).filter(|p| **p > 0.0) {
                 let kept = |_| if uniform() < *p { 0.0 } else { (1.0 / (1.0 - p)) as f32 };
                 let mask: Vec<f32> = (0..x.elem_count()).map(kept).collect();
-                x = (&x * Tensor::from_vec(mask, x.shape(), x.device())?)?;
+                x = (&x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?)?;
             }
         }
         Ok(x)

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 
 use crate::cards::catalogue::{self, CardFile, Home};
 use crate::cards::model::ModelCard;
@@ -11,15 +11,22 @@ use crate::files;
 use crate::hub::{self, Lock, Places};
 use crate::weights::{self, Tensors};
 
-use super::{Model, build};
+use super::{Model, build, build_as};
 
 /// The model that a card describes, on `device`, and the SHA-256 of its weight file in hex. The sum equals the card's
 /// where that has one, and the lock file's for a file of the Hub; every tensor of the file has its place in the model.
 pub fn load(card: &ModelCard, home: &Home, device: &Device) -> Result<(Model, String)> {
-    load_changed(card, home, device, |_, _, _| {})
+    load_as(card, home, device, DType::F32)
 }
 
-/// The same with every tensor put through `change`, which is given its name in torchvision's naming, its shape and its
+/// The same model, computing in numbers of another type.
+pub fn load_as(card: &ModelCard, home: &Home, device: &Device, dtype: DType) -> Result<(Model, String)> {
+    let (tensors, sha256) = tensors(card, home)?;
+    let model = build_as(card, tensors, device, dtype).map_err(|e| e.at(format_args!("model `{}`", card.name)))?;
+    Ok((model, sha256))
+}
+
+/// The model of [`load`] with every tensor put through `change`, which is given its name in torchvision's naming, its shape and its
 /// values. The SHA-256 is the file's.
 pub fn load_changed(
     card: &ModelCard,

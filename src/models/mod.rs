@@ -1,6 +1,8 @@
 //! The networks: torchvision's architectures with a head of dense layers.
 
 mod build;
+#[cfg(test)]
+mod composed;
 mod densenet;
 mod gradients;
 mod graph;
@@ -15,11 +17,12 @@ mod part;
 mod registry;
 mod resnet;
 
+pub(crate) use build::fault;
 pub use gradients::LayerGradients;
 pub use head::probabilities;
 pub use initial::{initial, put};
 pub use layers::Layer;
-pub use load::{load, load_changed, lock_of, tensors, weight_file};
+pub use load::{load, load_as, load_changed, lock_of, tensors, weight_file};
 pub use model::Model;
 pub use network::{Network, Pass};
-pub use registry::build;
+pub use registry::{build, build_as};

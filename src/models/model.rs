@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::build::{Stage, fault};
 use super::head::Head;
 use crate::error::{Error, Result};
-use crate::ops::{Maps, awake};
+use crate::ops::{self, Maps, awake};
 
 /// A network with its weights on a device.
 pub struct Model {
@@ -15,6 +15,8 @@ pub struct Model {
     pub(super) channels: usize,
     pub(super) smallest: usize,
     pub(super) device: Device,
+    /// Numbers in which the network computes; what goes in and comes out is f32.
+    pub(super) dtype: DType,
 }
 
 impl Model {
@@ -44,8 +46,9 @@ impl Model {
         if self.check(x)? != 1 {
             return Err(Error::new("units are dropped for one image at a time"));
         }
-        let maps = self.head.maps(&self.features(x)?).map_err(fault)?;
-        let mut one = || self.head.dropped(&maps, uniform)?.flatten_all()?.to_vec1::<f32>();
+        let features = self.features(x)?.to_dtype(self.dtype).map_err(fault)?;
+        let maps = self.head.maps(&features).map_err(fault)?;
+        let mut one = || self.head.dropped(&maps, uniform)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>();
         (0..samples).map(|_| one().map_err(fault)).collect()
     }
 
@@ -58,9 +61,15 @@ impl Model {
         through(&self.stages, x)
     }
 
+    /// The images on the model's device, in the numbers in which it computes.
+    pub(super) fn taken(&self, x: &Tensor) -> Result<Tensor> {
+        x.to_device(&self.device).and_then(|x| x.to_dtype(self.dtype)?.contiguous()).map_err(fault)
+    }
+
     fn run(&self, x: &Tensor, forward: impl Fn(&Tensor) -> Result<Tensor> + Sync) -> Result<Tensor> {
         let n = self.check(x)?;
-        let x = x.to_device(&self.device).and_then(|x| x.contiguous()).map_err(fault)?;
+        let x = self.taken(x)?;
+        let forward = |x: &Tensor| forward(x)?.to_dtype(DType::F32).map_err(fault);
         if !self.device.is_cpu() {
             return forward(&x);
         }
@@ -90,10 +99,10 @@ impl Model {
     }
 }
 
-/// What the stages make of `x`, one after the other; of one image on the CPU without gradients by the way of maps.
+/// What the stages make of `x`, one after the other; of one image in f32 on the CPU without gradients by the way of maps.
 pub(super) fn through(stages: &[Stage], x: &Tensor) -> Result<Tensor> {
     let at = |stage: &Stage, e| fault(e).at(format_args!("`{}` of the network", stage.name));
-    if !x.device().is_cpu() || x.track_op() || x.dims().first() != Some(&1) {
+    if !ops::fused(x) || x.track_op() || x.dims().first() != Some(&1) {
         return stages.iter().try_fold(x.clone(), |x, stage| stage.layer.forward(&x).map_err(|e| at(stage, e)));
     }
     let maps = Maps::of(x).map_err(fault)?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 
 use super::build::{Builder, Stage};
 use super::graph::{self, Parts};
@@ -102,12 +102,21 @@ fn width(card: &ModelCard, weights: &Tensors) -> Option<f64> {
 
 /// Builds the card's network on `device`. Tensors that are missing, left over or of the wrong shape are one error that
 /// lists them.
-pub fn build(card: &ModelCard, mut weights: Tensors, device: &Device) -> Result<Model> {
+pub fn build(card: &ModelCard, weights: Tensors, device: &Device) -> Result<Model> {
+    build_as(card, weights, device, DType::F32)
+}
+
+/// The same network, computing in numbers of another type. A graph that is run node by node computes in f32 only.
+pub fn build_as(card: &ModelCard, mut weights: Tensors, device: &Device, dtype: DType) -> Result<Model> {
     let card = &recognised(card, &weights)?;
     if let Some(program) = weights.origin().and_then(|origin| origin.program.clone()) {
+        if dtype != DType::F32 {
+            let cause = format!("its graph is run node by node, in f32 only, not in {}", dtype.as_str());
+            return Err(Error::usage(cause).mend("leave --precision out"));
+        }
         return run_through(card, &program, weights, device);
     }
-    let b = &mut Builder { tensors: &mut weights, eps: norm_eps(card), device };
+    let b = &mut Builder { tensors: &mut weights, eps: norm_eps(card), device, dtype };
     let mut stages = Vec::new();
     let backbone = describe(card, &mut |name, part| {
         stages.push(b.stage(name, part)?);
@@ -119,7 +128,7 @@ pub fn build(card: &ModelCard, mut weights: Tensors, device: &Device) -> Result<
     let head = Head::new(b, &layers, backbone.before_pooling)?;
     weights.finish()?;
     let (channels, smallest) = (card.input.channels, backbone.smallest);
-    Ok(Model { stages, head, channels, smallest, device: device.clone() })
+    Ok(Model { stages, head, channels, smallest, device: device.clone(), dtype })
 }
 
 /// The model that runs a graph node by node.
@@ -131,5 +140,6 @@ fn run_through(card: &ModelCard, program: &Program, mut weights: Tensors, device
     agrees(card, output)?;
     let stages = maps.map(|(name, segment)| Stage::new(name, segment)).into_iter().collect();
     let head = Head::Graph(head, card.labels.len());
-    Ok(Model { stages, head, channels: card.input.channels, smallest: 1, device: device.clone() })
+    let (channels, device) = (card.input.channels, device.clone());
+    Ok(Model { stages, head, channels, smallest: 1, device, dtype: DType::F32 })
 }

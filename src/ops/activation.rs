@@ -20,9 +20,19 @@ impl Activation {
     pub fn forward(self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Identity => Ok(x.clone()),
+            _ if x.track_op() => self.tracked(x),
             Self::Relu => x.relu(),
             Self::Relu6 => x.clamp(0f32, 6f32),
         }
+    }
+
+    /// The same with gradients that pass where a result is no limit, as [`gradient`](Self::gradient) has them; Candle's
+    /// also pass at 0.
+    fn tracked(self, x: &Tensor) -> Result<Tensor> {
+        let (y, (low, high)) = (self.forward(&x.detach())?, self.limits());
+        let passes = (y.gt(low)? * y.lt(high)?)?.to_dtype(x.dtype())?;
+        let passed = (x * passes)?;
+        (y - passed.detach())? + passed
     }
 
     /// The smallest and the largest result. Cutting values off at these is the whole function.
@@ -56,7 +66,7 @@ impl Activation {
 
 /// `activation(a + b)` of two tensors of one shape: the end of a residual block.
 pub fn add_activation(a: &Tensor, b: &Tensor, activation: Activation) -> Result<Tensor> {
-    if a.device().is_cpu() { a.apply_op2(b, Add(activation)) } else { activation.forward(&(a + b)?) }
+    if cpu::fused(a) { a.apply_op2(b, Add(activation)) } else { activation.forward(&(a + b)?) }
 }
 
 struct Add(Activation);

@@ -9,7 +9,7 @@ use super::conv_gradient::{Turned, Wanted};
 use super::conv_maps::Ready;
 use super::geometry::{Axis, Padding, Phases};
 use super::kernels::{Depthwise, Packed, Place, Product, Set};
-use super::{Activation, cpu};
+use super::{Activation, Windows, cpu, places};
 
 /// `activation(convolution(x) + bias)`.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct Conv2d {
     turned: Arc<Turned>,
     /// The same for the kernels of inference.
     pub(super) ready: Option<Arc<Ready>>,
+    /// The same weights in f32, where they are in half precision on the CPU.
+    wide: Option<Arc<Conv2d>>,
 }
 
 /// What a convolution does besides its weights.
@@ -51,8 +53,13 @@ impl Conv2d {
             let (weight, bias) = (weight.shape(), bias.shape());
             bail!("a convolution of {weight:?} and {bias:?} in {} groups, stride {}", form.groups, form.stride);
         }
-        let mut conv = Self { weight, bias, form, packed: Arc::default(), turned: Arc::default(), ready: None };
-        if conv.weight.device().is_cpu() && conv.is_fixed() {
+        let mut conv =
+            Self { weight, bias, form, packed: Arc::default(), turned: Arc::default(), ready: None, wide: None };
+        let dtype = conv.weight.dtype();
+        if conv.weight.device().is_cpu() && cpu::wide(dtype) != dtype {
+            let wide = |x: &Tensor| x.to_dtype(cpu::wide(dtype));
+            conv.wide = Some(Arc::new(Self::new(wide(&conv.weight)?, wide(&conv.bias)?, form)?));
+        } else if conv.weight.device().is_cpu() && conv.is_fixed() {
             conv.ready = Ready::new(Set::best(), &conv.weight, &conv.bias, &form)?.map(Arc::new);
         }
         Ok(conv)
@@ -105,10 +112,51 @@ impl Conv2d {
 
     /// The same out of Candle's own ops.
     fn composed(&self, x: &Tensor, plan: &Plan) -> Result<Tensor> {
+        if let Some(wide) = &self.wide {
+            // As a card does: products are summed in f32, and what comes of them is rounded.
+            return wide.forward(&x.to_dtype(wide.weight.dtype())?)?.to_dtype(x.dtype());
+        }
         let x = x.pad_with_zeros(2, plan.rows.before, plan.rows.after)?;
         let x = x.pad_with_zeros(3, plan.columns.before, plan.columns.after)?;
-        let y = x.conv2d(&self.weight, 0, self.form.stride, 1, self.form.groups)?;
-        self.form.activation.forward(&y.broadcast_add(&self.bias.reshape((1, (), 1, 1))?)?)
+        let (outputs, depth, kh, kw) = self.weight.dims4()?;
+        let Form { stride, groups, activation, .. } = self.form;
+        let count = [plan.rows.output, plan.columns.output];
+        let windows = Windows { kernel: [kh, kw], dilation: [1; 2], stride: [stride; 2], count };
+        let y = match (depth, groups) {
+            (1, groups) if groups == outputs && groups > 1 => self.channelwise(&x, windows)?,
+            (_, 1) if (kh, kw) == (1, 1) => self.pointwise(&x, windows)?,
+            _ => {
+                // Without rows and columns that no window sees: Candle's gradient has none for them.
+                let x = x.narrow(2, 0, (count[0] - 1) * stride + kh)?.narrow(3, 0, (count[1] - 1) * stride + kw)?;
+                x.conv2d(&self.weight, 0, stride, 1, groups)?
+            }
+        };
+        activation.forward(&y.broadcast_add(&self.bias.reshape((1, (), 1, 1))?)?)
+    }
+
+    /// The convolution of each channel with its own kernel, place by place: Candle would run one channel after the other.
+    fn channelwise(&self, x: &Tensor, windows: Windows) -> Result<Tensor> {
+        let wide = cpu::wide(x.dtype());
+        let weight = self.weight.to_dtype(wide)?.reshape((1, self.outputs(), (), 1))?;
+        let mut products = (0..)
+            .zip(places(&x.to_dtype(wide)?, windows)?)
+            .map(|(i, place)| place.broadcast_mul(&weight.narrow(2, i, 1)?));
+        let Some(first) = products.next() else { bail!("a kernel without weights") };
+        products.try_fold(first?, |sum, product| sum + product?)?.to_dtype(x.dtype())
+    }
+
+    /// The convolution with a kernel of one pixel: a product of matrices.
+    fn pointwise(&self, x: &Tensor, windows: Windows) -> Result<Tensor> {
+        let x = if windows.stride == [1; 2] { x.clone() } else { places(x, windows)?.swap_remove(0) };
+        let (n, inputs, h, w) = x.dims4()?;
+        let (outputs, x) = (self.outputs(), x.contiguous()?);
+        let weight = self.weight.reshape((outputs, inputs))?;
+        let y = match h * w {
+            // One product, not one an image.
+            1 => x.reshape((n, inputs))?.matmul(&weight.t()?)?,
+            area => weight.broadcast_as((n, outputs, inputs))?.matmul(&x.reshape((n, inputs, area))?)?,
+        };
+        y.reshape((n, outputs, h, w))
     }
 }
 
@@ -116,7 +164,7 @@ impl Module for Conv2d {
     /// `[n, inputs, h, w]` to `[n, outputs, h', w']`. An image smaller than the kernel is an error.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let plan = self.plan_of(x)?;
-        if !x.device().is_cpu() {
+        if !cpu::fused(x) {
             return self.composed(x, &plan);
         }
         let depthwise = is_depthwise(&self.weight, self.form);

@@ -2,8 +2,37 @@
 
 use std::cell::Cell;
 
-use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor, bail};
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Storage, Tensor, bail};
 use rayon::prelude::*;
+
+#[cfg(test)]
+thread_local! {
+    /// Whether this thread runs compositions in place of the fused ops.
+    static COMPOSED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the fused ops are for this tensor: f32 on the CPU. For others they are composed of Candle's own.
+pub fn fused(x: &Tensor) -> bool {
+    #[cfg(test)]
+    if COMPOSED.get() {
+        return false;
+    }
+    x.device().is_cpu() && x.dtype() == DType::F32
+}
+
+/// What `of` makes with compositions in place of the fused ops, on this thread.
+#[cfg(test)]
+pub(crate) fn composed<R>(of: impl FnOnce() -> R) -> R {
+    COMPOSED.set(true);
+    let made = of();
+    COMPOSED.set(false);
+    made
+}
+
+/// The type in which sums of these values are taken: half precision is too little.
+pub(super) fn wide(dtype: DType) -> DType {
+    if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype }
+}
 
 /// Zeros that a thread writes at a time, and at least so many of these.
 const PIECE: usize = 512;

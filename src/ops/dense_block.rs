@@ -6,7 +6,7 @@ use super::conv_maps::{self, Ready};
 use super::geometry::Axis;
 use super::kernels::{Direct, Set, Winograd};
 use super::maps::{Layer, Maps};
-use super::{Conv2d, ScaleShift};
+use super::{Conv2d, ScaleShift, cpu};
 
 /// Norm with ReLU, 1x1 convolution, 3x3 convolution.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub struct DenseBlock(pub Vec<DenseLayer>);
 impl Module for DenseBlock {
     /// `[n, c, h, w]` to the same and the feature maps of every layer behind it, along the channels.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        if x.device().is_cpu() && !x.track_op() && self.is_fused(x.dim(1)?) {
+        if cpu::fused(x) && !x.track_op() && self.is_fused(x.dim(1)?) {
             let image = |i| self.infer(&Maps::of(&x.narrow(0, i, 1)?)?.blocked())?.tensor();
             return Tensor::cat(&(0..x.dim(0)?).map(image).collect::<Result<Vec<_>>>()?, 0);
         }

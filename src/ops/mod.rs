@@ -1,4 +1,4 @@
-//! Candle custom ops for the CPU, fused, with compositions of Candle's own ops for other devices.
+//! Candle custom ops for f32 on the CPU, fused, with compositions of Candle's own ops for other devices and numbers.
 //!
 //! Every op handles one image after the other, each spread over rayon's threads in parts that no two threads share, and
 //! every sum is taken in an order fixed by the shapes alone: a result has the same bits whatever the number of threads.
@@ -22,6 +22,7 @@ mod kernels;
 mod linear;
 mod maps;
 mod norm;
+mod places;
 mod pool;
 mod tape;
 mod train;
@@ -30,6 +31,9 @@ pub use activation::{Activation, add_activation};
 pub use awake::awake;
 pub use batch_norm::BatchNorm;
 pub use conv::{Conv2d, Form};
+#[cfg(test)]
+pub(crate) use cpu::composed;
+pub use cpu::fused;
 pub use dense_block::{DenseBlock, DenseLayer};
 pub use dense_block_training::DenseLayerTraining;
 pub use geometry::Padding;
@@ -37,6 +41,7 @@ pub use kernels::keep_memory;
 pub use linear::Linear;
 pub use maps::{Layer, Maps};
 pub use norm::{ScaleShift, fold, fold_into};
+pub use places::{Windows, largest, places};
 pub use pool::{MaxPool, avg_pool_2, global_average, max_pool_3};
 pub use tape::{Node, Tape};
 pub use train::update;

@@ -38,7 +38,7 @@ pub struct ScaleShift {
 impl Module for ScaleShift {
     /// `[n, channels, h, w]` to the same shape.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        if x.device().is_cpu() { x.apply_op3(&self.scale, &self.shift, Op(self.activation)) } else { self.composed(x) }
+        if cpu::fused(x) { x.apply_op3(&self.scale, &self.shift, Op(self.activation)) } else { self.composed(x) }
     }
 }
 

@@ -4,32 +4,54 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Module, Resu
 use rayon::prelude::*;
 
 use super::maps::{Layer, Maps};
-use super::{cpu, kernels};
+use super::{Windows, cpu, kernels, largest, places};
 
 /// Largest value of each 3x3 window, two pixels apart, over an image with one row and column of padding that never wins:
 /// `[n, c, h, w]` to `[n, c, ceil(h / 2), ceil(w / 2)]`.
 pub fn max_pool_3(x: &Tensor) -> Result<Tensor> {
-    if x.device().is_cpu() { x.apply_op1(MaxPool3) } else { composed_max_pool_3(x) }
+    if cpu::fused(x) { x.apply_op1(MaxPool3) } else { composed_max_pool_3(x) }
 }
 
 /// The same out of Candle's own ops, whose pooling has no padding.
 pub(super) fn composed_max_pool_3(x: &Tensor) -> Result<Tensor> {
     let (n, c, h, w) = x.dims4()?;
     let wall = |h: usize, w: usize| Tensor::full(f32::NEG_INFINITY, (n, c, h, w), x.device())?.to_dtype(x.dtype());
-    let x = Tensor::cat(&[&wall(1, w)?, x, &wall(1, w)?], 2)?;
-    let x = Tensor::cat(&[&wall(h + 2, 1)?, &x, &wall(h + 2, 1)?], 3)?;
-    x.max_pool2d_with_stride(3, 2)
+    let tall = Tensor::cat(&[&wall(1, w)?, x, &wall(1, w)?], 2)?;
+    let walled = Tensor::cat(&[&wall(h + 2, 1)?, &tall, &wall(h + 2, 1)?], 3)?;
+    if !x.track_op() {
+        return walled.max_pool2d_with_stride(3, 2);
+    }
+    // Candle has no gradient for windows that overlap.
+    let count = [h.div_ceil(2), w.div_ceil(2)];
+    largest(&places(&walled, Windows { kernel: [3; 2], dilation: [1; 2], stride: [2; 2], count })?)
 }
 
 /// Mean of each 2x2 window, two pixels apart; an odd last row or column is left out:
 /// `[n, c, h, w]` to `[n, c, h / 2, w / 2]`.
 pub fn avg_pool_2(x: &Tensor) -> Result<Tensor> {
-    if x.device().is_cpu() { x.apply_op1(AvgPool2) } else { x.avg_pool2d(2) }
+    if cpu::fused(x) { x.apply_op1(AvgPool2) } else { composed_avg_pool_2(x) }
 }
 
-/// Mean of each channel, summed in double precision: `[n, c, h, w]` to `[n, c]`.
+/// The same out of Candle's own ops, whose gradient is wrong where a row or column is left out.
+fn composed_avg_pool_2(x: &Tensor) -> Result<Tensor> {
+    let (n, c, h, w) = x.dims4()?;
+    if h < 2 || w < 2 {
+        bail!("{h}x{w} pixels are too few to halve");
+    }
+    if !x.track_op() {
+        return x.avg_pool2d(2);
+    }
+    let even = x.narrow(2, 0, h / 2 * 2)?.narrow(3, 0, w / 2 * 2)?.contiguous()?;
+    even.reshape((n, c, h / 2, 2, w / 2, 2))?.sum((3, 5))? * 0.25
+}
+
+/// Mean of each channel, summed in double precision by the fused op: `[n, c, h, w]` to `[n, c]`.
 pub fn global_average(x: &Tensor) -> Result<Tensor> {
-    if x.device().is_cpu() { x.apply_op1(GlobalAverage) } else { x.mean((2, 3)) }
+    if cpu::fused(x) {
+        x.apply_op1(GlobalAverage)
+    } else {
+        x.to_dtype(cpu::wide(x.dtype()))?.mean((2, 3))?.to_dtype(x.dtype())
+    }
 }
 
 /// The gradient of `x` from that of `max_pool_3(x)`.
@@ -258,6 +280,9 @@ mod tests {
         assert_eq!(gradient(&x, avg_pool_2), [0.25, 0.25, 0.0, 0.25, 0.25, 0.0, 0.0, 0.0, 0.0]);
         let ninth = 1.0 / 9.0;
         assert_eq!(gradient(&x, global_average), [ninth; 9]);
+        for pool in [max_pool_3, avg_pool_2, global_average] {
+            assert_eq!(cpu::composed(|| gradient(&x, pool)), gradient(&x, pool));
+        }
     }
 
     proptest! {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::cards::catalogue;
 use crate::data;
 use crate::error::{Error, Result};
-use crate::inference::device;
+use crate::inference::device::{self, Precision};
 use crate::inference::engine::{Pace, Progress};
 use crate::inference::finding::Finding;
 use crate::inference::journal::Others;
@@ -19,9 +19,6 @@ use crate::predictions::Policy;
 use crate::run::{Calibration, RunFolder};
 use crate::tui::jobs::{Jobs, News};
 use crate::tui::watch::Watch;
-
-/// Pictures that go through the device together.
-const BATCH: usize = 16;
 
 /// How often a run that is held looks whether it may go on.
 const LOOK: Duration = Duration::from_millis(50);
@@ -34,6 +31,8 @@ pub struct Begun {
     pub watch: Watch,
     /// What becomes of uncertain and unmentioned labels.
     pub policy: Policy,
+    /// What a person should know of the device.
+    pub notes: Vec<String>,
 }
 
 /// What a person wants to evaluate.
@@ -53,13 +52,13 @@ pub struct Request {
 
 /// Begins a run, or goes on with the one that stands unfinished in its usual folder.
 pub fn begin(request: &Request) -> Result<Begun> {
-    let device = request.device.open()?;
+    let place = request.device.open(Precision::F32)?;
     let (model, home) = catalogue::model(&request.model)?;
     let card = catalogue::dataset(&request.data)?;
     let split = Some(request.split.as_str()).filter(|s| !s.is_empty());
     let dataset = data::load(&card, request.images.as_deref(), split)?;
     let folder = RunFolder::usual(&model, &card, split, None);
-    let policy = Policy::default();
+    let (policy, notes) = (Policy::default(), place.notes.clone());
     let watch = Watch::new(folder.clone(), &model, policy, dataset.clone());
     let plan = Plan {
         model: (model, home),
@@ -71,14 +70,14 @@ pub fn begin(request: &Request) -> Result<Begun> {
         policy,
         calibration: None,
         training: None,
-        device,
-        pace: Pace { batch: BATCH, decoders: rayon::current_num_threads(), strict: false },
+        place,
+        pace: Pace { batch: None, decoders: rayon::current_num_threads(), strict: false },
         resume: folder.journal().exists(),
         others: Others::Refused,
         folder: folder.clone(),
     };
     match Session::begin(plan)? {
-        Start::Begun(session) => Ok(Begun { session, watch, policy }),
+        Start::Begun(session) => Ok(Begun { session, watch, policy, notes }),
         Start::AlreadyFinished => Err(Error::new("this run is finished already").at(folder.path().display())),
     }
 }

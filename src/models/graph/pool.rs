@@ -44,9 +44,7 @@ pub(super) fn max(node: &Node) -> error::Result<Run> {
             let [kernel, stride] = [window.kernel, window.stride].map(|[a, b]| (a, b));
             return padded.max_pool2d_with_stride(kernel, stride);
         }
-        let mut places = places(&window, &padded, sizes)?.into_iter();
-        let Some(first) = places.next() else { bail!("an empty window") };
-        places.try_fold(first, |most, place| most.maximum(&place))
+        ops::largest(&places(&window, &padded, sizes)?)
     }))
 }
 

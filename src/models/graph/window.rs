@@ -4,6 +4,7 @@ use candle_core::{Result, Tensor};
 
 use super::room;
 use crate::error;
+use crate::ops::{self, Windows};
 use crate::weights::Node;
 
 /// Longest side of a window, step, gap and padding that are taken for a network's.
@@ -92,22 +93,9 @@ impl Window {
     }
 
     /// Each place of the window, over all windows: `[n, c, rows, columns]` for every row and column of the kernel.
-    pub fn places(&self, padded: &Tensor, [rows, columns]: [usize; 2]) -> Result<Vec<Tensor>> {
-        let take = |x: &Tensor, axis: usize, first: usize, step: usize, count: usize| match step {
-            1 => x.narrow(axis, first, count),
-            _ => {
-                let at = (0..count).map(|i| (first + i * step) as u32).collect::<Vec<_>>();
-                x.contiguous()?.index_select(&Tensor::from_vec(at, count, x.device())?, axis)
-            }
-        };
-        let mut places = Vec::new();
-        for i in 0..self.kernel[0] {
-            let row = take(padded, 2, i * self.dilation[0], self.stride[0], rows)?;
-            for j in 0..self.kernel[1] {
-                places.push(take(&row, 3, j * self.dilation[1], self.stride[1], columns)?);
-            }
-        }
-        Ok(places)
+    pub fn places(&self, padded: &Tensor, count: [usize; 2]) -> Result<Vec<Tensor>> {
+        let Self { kernel, dilation, stride, .. } = *self;
+        ops::places(padded, Windows { kernel, dilation, stride, count })
     }
 }
 

@@ -28,6 +28,8 @@ pub struct HomeScreen {
     items: Option<Vec<Item>>,
     selected: usize,
     request: Request,
+    /// The device of the request by its name, once it was looked up.
+    device: Option<String>,
 }
 
 impl HomeScreen {
@@ -76,8 +78,9 @@ impl HomeScreen {
                 Ok(())
             }
             Ask::Device => text.parse().and_then(|wanted: device::Wanted| {
+                self.device = Some(wanted.title()?);
                 self.request.device = wanted;
-                wanted.open().map(drop)
+                Ok(())
             }),
             Ask::Images => {
                 shared.set_images((!text.is_empty()).then(|| PathBuf::from(text)));
@@ -166,13 +169,15 @@ impl HomeScreen {
         }
         let or = |text: &str, none: &str| if text.is_empty() { none.to_owned() } else { text.to_owned() };
         let images = shared.images.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
+        let wanted = self.request.device;
+        let device = self.device.get_or_insert_with(|| wanted.title().unwrap_or_else(|_| wanted.to_string()));
         let plan = format!(
             "evaluate (e): model {} | dataset {} | split {} | files {} | device {} (v)",
             or(&self.request.model, "none yet (m)"),
             or(&self.request.data, "none yet (d)"),
             or(&self.request.split, "all (s)"),
             or(&images, "as the card says (i)"),
-            self.request.device,
+            device,
         );
         frame.render_widget(Paragraph::new(vec![Line::raw(""), Line::raw(plan)]).wrap(Wrap { trim: true }), below);
     }

@@ -43,6 +43,8 @@ pub struct RunScreen {
     /// A training that is watched instead of a run.
     training: Option<TrainingWatch>,
     progress: Option<(Progress, Instant, usize)>,
+    /// Pictures that went through the device together at first.
+    batch: usize,
     ended: Option<Result<(), Error>>,
 }
 
@@ -50,6 +52,7 @@ impl RunScreen {
     /// Starts a run that was begun.
     pub fn start(&mut self, begun: Begun, shared: &mut Shared) {
         let folder = Some(begun.watch.folder.path().to_owned());
+        begun.notes.into_iter().for_each(|note| shared.say(note));
         *self = Self { watch: Some(Box::new(begun.watch)), folder, ..Self::default() };
         self.control = Some(live::start(begun.session, begun.policy, &mut shared.jobs));
     }
@@ -128,6 +131,7 @@ impl RunScreen {
         let (since, before) =
             self.progress.map_or((Instant::now(), progress.done), |(_, since, before)| (since, before));
         self.progress = Some((progress, since, before));
+        self.batch = self.batch.max(progress.batch);
     }
 
     /// Takes in that this process's run has ended.
@@ -228,7 +232,14 @@ impl RunScreen {
         }
         if let Some(memory) = self.control.as_ref().and_then(|_| memory()) {
             let device = watch.device.as_deref().unwrap_or("cpu");
-            lines.push(Line::styled(format!("device {device}, memory of the process {memory}"), theme.dim()));
+            let progress = self.progress.map(|(progress, ..)| progress);
+            let card = progress.and_then(|p| p.memory).map(|memory| format!(", {memory}")).unwrap_or_default();
+            let text = format!("device {device}{card}, memory of the process {memory}");
+            lines.push(Line::styled(text, theme.dim()));
+            if let Some(batch) = progress.map(|p| p.batch).filter(|batch| *batch < self.batch) {
+                let text = format!("the device's memory is too little for more than {batch} pictures at a time");
+                lines.push(Line::styled(text, Style::new().fg(theme.orange())));
+            }
         }
         lines
     }
