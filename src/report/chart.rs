@@ -343,7 +343,7 @@ mod tests {
         let ticks = |low, high| Axis { title: String::new(), low, high }.ticks();
         assert_eq!(ticks(0.0, 1.0), (vec![0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0], 1));
         assert_eq!(ticks(0.0, 1234.0).0, [0.0, 250.0, 500.0, 750.0, 1000.0]);
-        assert_eq!(ticks(-0.05, 0.24).1, 2);
+        assert_eq!(ticks(-0.05, 0.24).1, 1);
         assert_eq!(ticks(0.0, 3.0), (vec![0.0, 1.0, 2.0, 3.0], 0));
         assert!(ticks(0.0, 1e-9).0.len() <= 21);
     }
