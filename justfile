@@ -48,13 +48,13 @@ reproduce-kermany ROOT KEY:
     cargo build --release
     for recipe in 004-from-scratch 003-from-scratch; do \
         out=reports/train--$recipe; \
-        [ -e $out/README.md ] || target/release/roentgen train $recipe --root {{ROOT}} --out $out --resume || exit $?; \
+        [ -e $out/README.md ] || target/release/roentgen train $recipe --device cpu --root {{ROOT}} --out $out --resume || exit $?; \
         table=readme-$(echo $recipe | cut -c1-3); \
         target/release/roentgen report $out/test --sign {{KEY}} --published $table --root {{ROOT}} --model $out/model.toml || exit $?; \
     done
 
 # The demonstration's weights, by their recipe, into weights/ (some minutes)
 demo-weights:
-    cargo run --release -- train phantom-densenet --out reports/train--phantom-densenet --resume
+    cargo run --release -- train phantom-densenet --device cpu --out reports/train--phantom-densenet --resume
     cp reports/train--phantom-densenet/weights.safetensors weights/phantom-densenet.safetensors
     sha256sum weights/phantom-densenet.safetensors

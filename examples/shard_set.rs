@@ -57,6 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             device: "cpu".into(),
             instructions: "none".into(),
             precision: "f32".into(),
+            smallest_batch: None,
             batch: 16,
             split: None,
             limit: None,

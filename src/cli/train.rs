@@ -5,13 +5,12 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use candle_core::{Device, DeviceLocation};
-
 use crate::cards::catalogue;
 use crate::cards::dataset::DatasetCard;
 use crate::cli::{args, machine, note, print, train_results};
 use crate::data::{self, Dataset};
 use crate::error::Result;
+use crate::inference::device;
 use crate::models;
 use crate::ops;
 use crate::run::{Epoch, TrainingFolder};
@@ -34,9 +33,9 @@ pub fn run(args: &args::Train) -> Result<()> {
         None => Path::new("reports").join(format!("train--{}", recipe.name)),
     };
     let folder = TrainingFolder::new(folder);
-    let device = args.device.open()?;
+    let place = machine::place(args.device, device::Precision::F32)?;
     let precision = recipe.training.precision;
-    if device.is_cpu() && precision != Precision::F32 {
+    if place.device.is_cpu() && precision != Precision::F32 {
         let name = precision.name();
         note(&format!("{name} on the CPU is for trying a recipe out: it is much slower there than f32"));
     }
@@ -47,7 +46,7 @@ pub fn run(args: &args::Train) -> Result<()> {
         text,
         start,
         parts: parts.clone(),
-        device: (device.clone(), device_name(&device).into()),
+        device: (place.device.clone(), place.name.clone()),
         folder: folder.clone(),
         resume: args.resume,
     };
@@ -66,18 +65,9 @@ pub fn run(args: &args::Train) -> Result<()> {
     })?;
     printed?;
     let log = trainer.log();
-    let finished = train_results::Finished { recipe: &recipe, log, folder: &folder, parts, cards, device, threads };
+    let finished = train_results::Finished { recipe: &recipe, log, folder: &folder, parts, cards, place, threads };
     print(&finished.measure(&stop)?)?;
     trainer.finish()
-}
-
-/// The kind of a device.
-fn device_name(device: &Device) -> &'static str {
-    match device.location() {
-        DeviceLocation::Cpu => "cpu",
-        DeviceLocation::Cuda { .. } => "cuda",
-        DeviceLocation::Metal { .. } => "metal",
-    }
 }
 
 /// Train, validation and test, each with its dataset's card.

@@ -10,7 +10,7 @@ use crate::cli::table::{Side, Table};
 use crate::cli::{evaluation_table, note, progress};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::inference::device::{Place, Precision};
+use crate::inference::device::Place;
 use crate::inference::engine::Pace;
 use crate::inference::journal::Others;
 use crate::inference::session::{self, Session, Start};
@@ -33,7 +33,7 @@ pub struct Finished<'a> {
     pub folder: &'a TrainingFolder,
     pub parts: Vec<Part>,
     pub cards: Vec<DatasetCard>,
-    pub device: Device,
+    pub place: Place,
     pub threads: usize,
 }
 
@@ -95,7 +95,7 @@ impl Finished<'_> {
             policy: self.recipe.data.policy,
             calibration,
             training: Some(self.log.clone()),
-            place: Place::cpu(Precision::F32),
+            place: self.place.clone(),
             pace: Pace { batch: Some(BATCH), decoders: self.threads, strict: true },
             resume: folder.journal().exists() || folder.run_toml().exists(),
             folder: folder.clone(),
