@@ -14,7 +14,7 @@ use std::time::Instant;
 use candle_core::{Device, Tensor};
 use roentgen::cards::model::ModelCard;
 use roentgen::data::{Sample, Source};
-use roentgen::inference::device::{Precision, Wanted};
+use roentgen::device::{Precision, Wanted};
 use roentgen::inference::engine::{self, Job, Pace};
 use roentgen::inference::journal::Output;
 use roentgen::models::{Model, Network, build, build_as};

@@ -200,17 +200,3 @@ impl Description {
         Ok(files::sha256(begun.to_toml()?.as_bytes()))
     }
 }
-
-/// The instruction set that this processor offers to kernels.
-pub fn instruction_set() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if std::is_x86_feature_detected!("avx512f") {
-            return "x86-64 avx512f";
-        }
-        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-            return "x86-64 avx2+fma";
-        }
-    }
-    std::env::consts::ARCH
-}

@@ -23,10 +23,10 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("weights", &[]),
     ("hub", &[]),
     ("ops", &[]),
-    ("gpu", &[]),
+    ("device", &[]),
     ("models", &["ops", "weights", "hub"]),
-    ("train", &["data", "imaging", "models", "ops", "metrics", "inference", "weights"]),
-    ("inference", &["data", "imaging", "models", "gpu"]),
+    ("train", &["data", "imaging", "models", "ops", "metrics", "inference", "weights", "device"]),
+    ("inference", &["data", "imaging", "models", "device"]),
     ("cluster", &["inference"]),
     ("explain", &["models", "imaging", "data", "metrics"]),
     ("metrics", &[]),
@@ -41,7 +41,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("signal_hook", &["cli", "tui"]),
     ("ratatui", &["tui"]),
     ("viuer", &["tui"]),
-    ("candle_core", &["ops", "gpu", "models", "train", "inference", "explain", "cli", "tui"]),
+    ("candle_core", &["ops", "device", "models", "train", "inference", "explain", "cli", "tui"]),
     ("candle_onnx", &["models"]),
     ("ureq", &["hub"]),
     ("hf_hub", &["hub"]),
@@ -147,7 +147,7 @@ fn only_the_user_interfaces_print_and_only_kernels_mapping_and_drivers_are_unsaf
         let mut parts = file.components().map(|c| c.as_os_str());
         let kernels = parts.next().is_some_and(|p| p == "ops") && parts.next().is_some_and(|p| p == "kernels");
         let mapping = file == Path::new("weights/mapped.rs");
-        let drivers = file.starts_with("gpu/cuda");
+        let drivers = file.starts_with("device/cuda");
         if after(&code, "unsafe ").next().is_some() && !kernels && !mapping && !drivers {
             faults.push(format!("{}: unsafe", file.display()));
         }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use roentgen::device::Fault;
 use roentgen::error::Kind;
-use roentgen::gpu::Fault;
 
 use crate::support::{command, finished, roentgen};
 
@@ -79,12 +79,12 @@ fn half_precision_is_recorded_and_near() {
     let folder = tempfile::tempdir().unwrap();
     let (single, toml, said) = evaluated(&folder.path().join("f32"), &[]);
     assert!(toml.contains("device = \"cpu\"") && toml.contains("precision = \"f32\"") && toml.contains("batch = 16"));
-    assert!(!said.contains("imitates"));
+    assert!(!said.contains("imitated"));
     for (precision, most) in [("f16", 5e-3), ("bf16", 5e-2)] {
         let out = folder.path().join(precision);
         let (half, toml, said) = evaluated(&out, &["--precision", precision]);
         assert!(toml.contains(&format!("precision = \"{precision}\"")), "{toml}");
-        assert!(said.contains(&format!("note: the CPU imitates {precision}: ")), "{said}");
+        assert!(said.contains(&format!("note: {precision} is imitated on the CPU, ")), "{said}");
         let gap = half.iter().zip(&single).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         println!("{precision}: probabilities within {gap:.1e}");
         assert!(half.len() == single.len() && gap > 0.0 && gap < most, "{precision}: {gap}");

@@ -5,10 +5,11 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use roentgen::cards::catalogue;
+use roentgen::device::instruction_set;
 use roentgen::files;
 use roentgen::metrics::evaluation::{self, Settings};
 use roentgen::predictions::{Attribute, Label, Policy, Predictions, Truth};
-use roentgen::run::{Description, Hashes, RunFolder, SCHEMA, instruction_set};
+use roentgen::run::{Description, Hashes, RunFolder, SCHEMA};
 
 use roentgen::report::canonical;
 use roentgen::report::signature::Signer;

@@ -5,13 +5,12 @@ use serde_json::json;
 use crate::cli::args::{self, Format};
 use crate::cli::table::{Side, Table};
 use crate::cli::{json, print};
-use crate::gpu::{self, Card, Fault};
-use crate::run::instruction_set;
+use crate::device::{self, Card, Fault, instruction_set};
 
 /// Carries the verb out. That there is no card is no error.
 pub fn run(args: &args::Devices) -> crate::error::Result<()> {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let (cards, why) = match gpu::cards() {
+    let (cards, why) = match device::cards() {
         Ok(cards) => (cards, None),
         Err(fault) => (Vec::new(), Some(fault)),
     };
@@ -70,7 +69,7 @@ fn csv(cards: &[Card]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::Memory;
+    use crate::device::Memory;
 
     #[test]
     fn cards_are_listed_with_their_memory() {

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::cli::note;
+use crate::device::{Place, Precision, Wanted};
 use crate::error::{Error, Result};
-use crate::inference::device::{Place, Precision, Wanted};
 
 /// Takes as many threads as were asked for, all by default, and says how many. Called once, before any work.
 pub fn threads(wanted: Option<usize>) -> Result<usize> {

@@ -101,7 +101,7 @@ fn pace(progress: Progress, before: usize, elapsed: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::Memory;
+    use crate::device::Memory;
 
     #[test]
     fn what_a_line_says() {

@@ -9,12 +9,12 @@ use crate::cards::catalogue;
 use crate::cards::dataset::DatasetCard;
 use crate::cli::{args, machine, note, print, train_results};
 use crate::data::{self, Dataset};
+use crate::device::{Place, Precision};
 use crate::error::Result;
-use crate::inference::device;
 use crate::models;
 use crate::ops;
 use crate::run::{Epoch, TrainingFolder};
-use crate::train::recipe::{self, Precision, Recipe, StartPart};
+use crate::train::recipe::{self, Recipe, StartPart};
 use crate::train::{News, Part, Plan, Trainer, stratify};
 use crate::tui::widgets::text::duration;
 use crate::weights::Tensors;
@@ -33,12 +33,7 @@ pub fn run(args: &args::Train) -> Result<()> {
         None => Path::new("reports").join(format!("train--{}", recipe.name)),
     };
     let folder = TrainingFolder::new(folder);
-    let place = machine::place(args.device, device::Precision::F32)?;
-    let precision = recipe.training.precision;
-    if place.device.is_cpu() && precision != Precision::F32 {
-        let name = precision.name();
-        note(&format!("{name} on the CPU is for trying a recipe out: it is much slower there than f32"));
-    }
+    let place = machine::place(args.device, recipe.training.precision)?;
     let (parts, cards) = parts(&recipe, &home, args.root.as_deref())?;
     let start = start(&recipe, &home)?;
     let plan = Plan {
@@ -46,7 +41,7 @@ pub fn run(args: &args::Train) -> Result<()> {
         text,
         start,
         parts: parts.clone(),
-        device: (place.device.clone(), place.name.clone()),
+        place: place.clone(),
         folder: folder.clone(),
         resume: args.resume,
     };
@@ -65,6 +60,8 @@ pub fn run(args: &args::Train) -> Result<()> {
     })?;
     printed?;
     let log = trainer.log();
+    // What is learnt in any precision is measured in f32.
+    let place = Place { precision: Precision::F32, ..place };
     let finished = train_results::Finished { recipe: &recipe, log, folder: &folder, parts, cards, place, threads };
     print(&finished.measure(&stop)?)?;
     trainer.finish()

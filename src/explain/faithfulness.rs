@@ -6,7 +6,7 @@ use super::map::Map;
 use super::perturb::Planes;
 use crate::cards::model::Output;
 use crate::error::{Error, Result};
-use crate::models::{Model, probabilities};
+use crate::models::{self, Model, probabilities};
 use crate::rng::Rng;
 
 /// Steps from the whole image to none of it.
@@ -103,7 +103,7 @@ fn area(values: impl ExactSizeIterator<Item = f64>) -> f64 {
 }
 
 fn fault(e: candle_core::Error) -> Error {
-    Error::new(e.to_string()).at("faithfulness")
+    models::fault(e).at("faithfulness")
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::cards::model::Input;
 use crate::error::{Error, Result};
 use crate::imaging::decode::{Picture, Pixels};
 use crate::imaging::preprocess;
-use crate::models::Model;
+use crate::models::{self, Model};
 
 /// How the integral is summed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,7 +178,7 @@ fn gauss_legendre(n: usize) -> Vec<(f64, f64)> {
 }
 
 fn fault(e: candle_core::Error) -> Error {
-    Error::new(e.to_string()).at("Integrated Gradients")
+    models::fault(e).at("Integrated Gradients")
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use candle_core::{DType, Tensor};
 use super::engine;
 use crate::cards::model::Input;
 use crate::data::Sample;
+use crate::device;
 use crate::error::{Kind, Result};
-use crate::gpu;
 use crate::models::{self, Model};
 
 /// Where memory is not the limit.
@@ -25,7 +25,7 @@ const LOOKED_AT: usize = 8;
 /// network runs on zeros to find out.
 pub fn fitting(model: &Model, input: &Input, samples: &[Sample]) -> Result<usize> {
     let device = model.device();
-    if gpu::memory(device).is_none() {
+    if device::memory(device).is_none() {
         return Ok(USUAL);
     }
     let sizes = samples.iter().take(LOOKED_AT).filter_map(|sample| engine::prepare(sample, input).values.ok());
@@ -38,10 +38,10 @@ pub fn fitting(model: &Model, input: &Input, samples: &[Sample]) -> Result<usize
             model.forward(&zeros).map(drop)
         };
         // The first pass prepares kernels, which take memory too.
-        let peak = work().and_then(|()| gpu::peak(device, &mut work));
+        let peak = work().and_then(|()| device::peak(device, &mut work));
         return match peak {
             Ok(Some(bytes)) => {
-                let free = gpu::memory(device).map_or(0, |memory| memory.free);
+                let free = device::memory(device).map_or(0, |memory| memory.free);
                 Ok(holding(free + bytes, bytes.div_ceil(probe as u64)))
             }
             Ok(None) => Ok(USUAL),

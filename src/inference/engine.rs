@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::cards::model::Input;
 use crate::data::{Sample, Source, phantom};
+use crate::device::{self, Memory};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::gpu::{self, Memory};
 use crate::imaging::decode::{self, Picture, Pixels};
 use crate::imaging::{preprocess, windowing};
 use crate::inference::batch;
@@ -94,7 +94,7 @@ pub fn run(
         Some(size) => size,
         None => batch::fitting(model, input, &samples[kept.len()..])?,
     };
-    let memory = gpu::memory(model.device());
+    let memory = device::memory(model.device());
     let mut progress = Progress {
         done: kept.len(),
         total: samples.len(),
@@ -146,7 +146,7 @@ pub fn run(
             }
             since = Instant::now();
             progress.computed += since - begun;
-            progress.memory = gpu::memory(model.device());
+            progress.memory = device::memory(model.device());
             report(progress);
             if stop.load(Ordering::Relaxed) && progress.done < progress.total {
                 return Err(Error::interrupted(format!(

@@ -1,7 +1,6 @@
 //! Running a model over a dataset: decoding ahead, batches, and a journal that survives a kill.
 
-mod batch;
-pub mod device;
+pub(crate) mod batch;
 pub mod engine;
 pub mod finding;
 pub mod finish;

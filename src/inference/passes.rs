@@ -6,8 +6,8 @@ use candle_core::{Device, Tensor};
 
 use super::batch::in_parts;
 use super::engine::{Planes, Prepared};
+use crate::device::Upload;
 use crate::error::{Kind, Result};
-use crate::gpu::Upload;
 use crate::inference::journal::{Outcome, Output};
 use crate::models::{self, Model};
 

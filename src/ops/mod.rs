@@ -41,7 +41,7 @@ pub use kernels::keep_memory;
 pub use linear::Linear;
 pub use maps::{Layer, Maps};
 pub use norm::{ScaleShift, fold, fold_into};
-pub use places::{Windows, largest, places};
+pub use places::{Windows, largest, placed, places};
 pub use pool::{MaxPool, avg_pool_2, global_average, max_pool_3};
 pub use tape::{Node, Tape};
 pub use train::update;

@@ -15,6 +15,23 @@ pub struct Windows {
     pub count: [usize; 2],
 }
 
+/// Along the axis `dim`: the values of `x` from place `before` on, cut off at `size`, and `fill` elsewhere.
+pub fn placed(x: &Tensor, dim: usize, before: usize, size: usize, fill: f32) -> Result<Tensor> {
+    let seen = x.narrow(dim, 0, x.dim(dim)?.min(size - before))?;
+    let after = size - before - seen.dim(dim)?;
+    let wall = |size: usize| {
+        let mut shape = seen.dims().to_vec();
+        shape[dim] = size;
+        Tensor::full(fill, shape, x.device())?.to_dtype(x.dtype())
+    };
+    match (before, after) {
+        (0, 0) => Ok(seen),
+        (0, _) => Tensor::cat(&[&seen, &wall(after)?], dim),
+        (_, 0) => Tensor::cat(&[&wall(before)?, &seen], dim),
+        _ => Tensor::cat(&[&wall(before)?, &seen, &wall(after)?], dim),
+    }
+}
+
 /// Each place of the windows, in the order of rows and columns: `[n, c, count[0], count[1]]`, views of one copy at most.
 /// `x` `[n, c, h, w]` has its padding already; one that the windows do not fit into is an error.
 pub fn places(x: &Tensor, windows: Windows) -> Result<Vec<Tensor>> {

@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Module, Resu
 use rayon::prelude::*;
 
 use super::maps::{Layer, Maps};
-use super::{Windows, cpu, kernels, largest, places};
+use super::{Windows, cpu, kernels, largest, placed, places};
 
 /// Largest value of each 3x3 window, two pixels apart, over an image with one row and column of padding that never wins:
 /// `[n, c, h, w]` to `[n, c, ceil(h / 2), ceil(w / 2)]`.
@@ -14,10 +14,9 @@ pub fn max_pool_3(x: &Tensor) -> Result<Tensor> {
 
 /// The same out of Candle's own ops, whose pooling has no padding.
 pub(super) fn composed_max_pool_3(x: &Tensor) -> Result<Tensor> {
-    let (n, c, h, w) = x.dims4()?;
-    let wall = |h: usize, w: usize| Tensor::full(f32::NEG_INFINITY, (n, c, h, w), x.device())?.to_dtype(x.dtype());
-    let tall = Tensor::cat(&[&wall(1, w)?, x, &wall(1, w)?], 2)?;
-    let walled = Tensor::cat(&[&wall(h + 2, 1)?, &tall, &wall(h + 2, 1)?], 3)?;
+    let (_, _, h, w) = x.dims4()?;
+    let walled = placed(x, 2, 1, h + 2, f32::NEG_INFINITY)?;
+    let walled = placed(&walled, 3, 1, w + 2, f32::NEG_INFINITY)?;
     if !x.track_op() {
         return walled.max_pool2d_with_stride(3, 2);
     }

@@ -17,7 +17,7 @@ const MAGIC: &[u8] = b"roentgen/checkpoint/1\n";
 
 /// Where a training stands.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Place {
+pub(super) struct Position {
     /// Which training it is.
     pub fingerprint: String,
     /// Steps of the optimiser.
@@ -38,21 +38,21 @@ pub(super) struct Place {
 /// A checkpoint.
 #[derive(Debug, PartialEq)]
 pub(super) struct Checkpoint {
-    pub place: Place,
+    pub position: Position,
     /// Values by name.
     pub values: Vec<(String, Vec<f32>)>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Header {
-    place: Place,
+    position: Position,
     values: Vec<(String, usize)>,
 }
 
 impl Checkpoint {
     pub fn write(&self, path: &Path) -> Result<()> {
         let values = self.values.iter().map(|(name, values)| (name.clone(), values.len())).collect();
-        let header = Header { place: self.place.clone(), values };
+        let header = Header { position: self.position.clone(), values };
         let mut bytes = MAGIC.to_vec();
         bytes.extend(serde_json::to_vec(&header).map_err(|e| Error::new(e.to_string()).at(path.display()))?);
         bytes.push(b'\n');
@@ -88,7 +88,7 @@ impl Checkpoint {
             values.push((name, own.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()));
             rest = others;
         }
-        rest.is_empty().then_some(Self { place: header.place, values })
+        rest.is_empty().then_some(Self { position: header.position, values })
     }
 
     /// Takes the values of this name out, which must be `length` many.
@@ -117,9 +117,10 @@ mod tests {
         };
         let epochs = vec![Epoch { epoch: 1, rate: 1e-3 / 3.0, loss: 2.0 / 3.0, validation }];
         let scale = Some(LossScale::default());
-        let place = Place { fingerprint: "f".into(), steps: 7, scale, shown: 3, losses: 0.1 * 3.0, batches: 3, epochs };
+        let position =
+            Position { fingerprint: "f".into(), steps: 7, scale, shown: 3, losses: 0.1 * 3.0, batches: 3, epochs };
         let values = vec![("a".into(), vec![0.1, -0.0, f32::MIN_POSITIVE / 4.0]), ("b".into(), vec![])];
-        let written = Checkpoint { place, values };
+        let written = Checkpoint { position, values };
         written.write(&path).unwrap();
         let mut read = Checkpoint::read(&path).unwrap();
         assert_eq!(read, written);

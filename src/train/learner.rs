@@ -7,11 +7,12 @@ use super::checkpoint::Checkpoint;
 use super::loss::{Loss, Targets};
 use super::loss_scale::LossScale;
 use super::optimizer::Optimizer;
-use super::recipe::{Precision, Recipe};
+use super::recipe::Recipe;
 use super::schedule::Pace;
 use super::validate::not_finite;
 use crate::cards::model::ModelCard;
-use crate::error::{Error, Result};
+use crate::device::Precision;
+use crate::error::{Error, Kind, Result};
 use crate::models::{self, Model, Network};
 use crate::rng::Rng;
 use crate::weights::Tensors;
@@ -150,7 +151,7 @@ impl Learner {
             tensors.insert(name, shape, checkpoint.take(name, values.len())?)?;
         }
         *self = Self::new(recipe, card, tensors, self.loss.clone(), &self.device)?;
-        let (steps, scale) = (checkpoint.place.steps, checkpoint.place.scale);
+        let (steps, scale) = (checkpoint.position.steps, checkpoint.position.scale);
         self.optimizer.restore(steps, |name, length| checkpoint.take(&memory_name(name), length))?;
         self.scale = scale;
         Ok(())
@@ -158,9 +159,7 @@ impl Learner {
 
     /// The same error, or what to do where the device's memory was too small.
     fn explained(&self, e: Error) -> Error {
-        let text = e.to_string().to_lowercase();
-        if !["out of memory", "out_of_memory", "alloc_failed", "memory is full"].iter().any(|sign| text.contains(sign))
-        {
+        if e.kind() != Kind::Memory {
             return e;
         }
         let (batch, accumulate) = self.sizes;
@@ -182,7 +181,7 @@ fn memory_name(parameter: &str) -> String {
 }
 
 fn fault(e: candle_core::Error) -> Error {
-    Error::new(e.to_string()).at("a step of the training")
+    models::fault(e).at("a step of the training")
 }
 
 #[cfg(test)]
@@ -272,7 +271,7 @@ mod tests {
     #[test]
     fn too_little_memory_names_the_batch_that_fits() {
         let learner = learner("f32");
-        let e = learner.explained(Error::new("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")").at("`norm0`"));
+        let e = learner.explained(Error::memory("the device's memory is full").at("`norm0`"));
         assert_eq!(
             e.to_string(),
             "`training.batch`: the device's memory is too small for batches of 8 images; set `training.batch` to 4 and \

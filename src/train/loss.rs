@@ -4,6 +4,7 @@ use candle_core::{D, Device, Result as CandleResult, Tensor};
 
 use super::recipe;
 use crate::error::{Error, Result};
+use crate::models;
 use crate::predictions::{Policy, Truth};
 
 /// What 002's loss adds to a probability before its logarithm is taken.
@@ -95,7 +96,7 @@ fn weighted(z: &Tensor, targets: &Targets, prevalences: &[f32]) -> CandleResult<
 }
 
 fn fault(e: candle_core::Error) -> Error {
-    Error::new(e.to_string()).at("the loss")
+    models::fault(e).at("the loss")
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use self::flat::Flat;
 use super::recipe::Optimizer as Rule;
 use super::schedule::Pace;
 use crate::error::{Error, Result};
+use crate::models;
 use crate::ops;
 
 /// The decays of Adam's two moments, and what is added to the root of the second: PyTorch's defaults.
@@ -211,7 +212,7 @@ fn adam(values: &mut [f32], grads: &[f32], memory: &mut [[f32; 2]], scale: f32, 
 }
 
 fn fault(e: candle_core::Error) -> Error {
-    Error::new(e.to_string()).at("a step of the optimiser")
+    models::fault(e).at("a step of the optimiser")
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::learning::{Loss, Measure, Optimizer, Precision, Sampling, Training};
+pub use self::learning::{Loss, Measure, Optimizer, Sampling, Training};
 use super::schedule::Schedule;
 use crate::cards;
 use crate::cards::model::{self, Architecture, HeadLayer, Input, ModelCard, Options, Output, Weights};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
 
-use super::checkpoint::{Checkpoint, Place};
+use super::checkpoint::{Checkpoint, Position};
 use super::folder;
 use super::learner::Learner;
 use super::loss::{Loss, Targets};
@@ -20,9 +20,10 @@ use super::schedule::{At, Pace};
 use super::validate::validate;
 use crate::cards::model::ModelCard;
 use crate::data::manifest::Manifest;
+use crate::device::Place;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::run::{Epoch, PartSize, TRAINING_SCHEMA, Training, TrainingFolder, Validation, instruction_set};
+use crate::run::{Epoch, PartSize, TRAINING_SCHEMA, Training, TrainingFolder, Validation};
 use crate::weights::{Tensors, write_safetensors};
 
 /// A checkpoint is written this often, and at the end of every epoch.
@@ -59,7 +60,7 @@ pub struct Trainer {
     ahead: Option<(usize, Result<(Tensor, Targets)>)>,
     validation: Pictures,
     log: Training,
-    place: Place,
+    position: Position,
     saved: Instant,
     /// Held as long as this process trains.
     _lock: File,
@@ -75,8 +76,8 @@ pub struct Plan {
     pub start: (Tensors, Vec<String>),
     /// Train, validation and, where there is one, test.
     pub parts: Vec<Part>,
-    /// Where the network learns, and what that is called in the log: `cpu`, or the device's name.
-    pub device: (Device, String),
+    /// Where the network learns.
+    pub place: Place,
     /// Where all goes.
     pub folder: TrainingFolder,
     /// Whether an unfinished training there is gone on with.
@@ -91,7 +92,7 @@ impl Trainer {
     /// Parts that share a patient, a label without positives or negatives to learn from, validation images of one class
     /// only, a folder with another training or other files.
     pub fn begin(plan: Plan) -> Result<Self> {
-        let Plan { recipe, text, start, parts, device: (device, device_name), folder, resume } = plan;
+        let Plan { recipe, text, start, parts, place, folder, resume } = plan;
         partition::check_apart(&parts)?;
         let card = recipe.card();
         let pictures = |part: &Part| Pictures::new(&part.dataset, &card.labels, &card.input, recipe.data.policy);
@@ -105,14 +106,14 @@ impl Trainer {
         }
         let shares: Vec<_> = labels.iter().map(|l| l.positives as f64 / (l.positives + l.negatives) as f64).collect();
         let loss = Loss::new(recipe.training.loss, &shares);
-        let learner =
-            Learner::new(&recipe, &card, start.0, loss, &device).map_err(|e| e.at("the weights to start from"))?;
+        let learner = Learner::new(&recipe, &card, start.0, loss, &place.device)
+            .map_err(|e| e.at("the weights to start from"))?;
         let log = Training {
             schema: TRAINING_SCHEMA.into(),
             software: concat!("roentgen ", env!("CARGO_PKG_VERSION")).into(),
-            device: device_name,
-            instructions: instruction_set().into(),
-            precision: recipe.training.precision.name().into(),
+            device: place.name,
+            instructions: place.instructions,
+            precision: recipe.training.precision.to_string(),
             recipe: recipe.name.clone(),
             recipe_sha256: files::sha256(text.as_bytes()),
             start_sha256: start.1,
@@ -123,19 +124,19 @@ impl Trainer {
             best: None,
             epochs: Vec::new(),
         };
-        let place = Place { fingerprint: files::sha256(log.to_toml()?.as_bytes()), ..Place::default() };
+        let position = Position { fingerprint: files::sha256(log.to_toml()?.as_bytes()), ..Position::default() };
         let lock = folder::open(&folder, &text, resume)?;
         let mut trainer = Self {
             recipe,
             card,
             folder,
             learner,
-            device,
+            device: place.device,
             train,
             ahead: None,
             validation,
             log,
-            place,
+            position,
             saved: Instant::now(),
             _lock: lock,
         };
@@ -172,38 +173,38 @@ impl Trainer {
     }
 
     fn is_finished(&self) -> bool {
-        let done = self.place.epochs.len();
+        let done = self.position.epochs.len();
         let best = self.log.best.unwrap_or(done);
         done >= self.recipe.training.epochs || self.recipe.training.patience.is_some_and(|p| done - best >= p)
     }
 
     fn epoch(&mut self, stop: &AtomicBool, report: &mut dyn FnMut(News)) -> Result<()> {
         let (training, seed) = (self.recipe.training.clone(), self.recipe.seed);
-        let epoch = self.place.epochs.len();
+        let epoch = self.position.epochs.len();
         let order = sampling::epoch(training.sampling, self.train.truths(), seed, epoch);
         let each = training.batch * training.accumulate;
         let mut rate = self.pace(order.len()).rate;
-        while self.place.shown < order.len() {
+        while self.position.shown < order.len() {
             if stop.load(Ordering::Relaxed) {
                 self.save()?;
                 return Err(Error::interrupted(format!(
                     "stopped in epoch {} after {} of {} images",
                     epoch + 1,
-                    self.place.shown,
+                    self.position.shown,
                     order.len()
                 ))
                 .mend("all of it is kept: go on with the same command and --resume"));
             }
             let pace = self.pace(order.len());
             rate = pace.rate;
-            let end = order.len().min(self.place.shown + each);
+            let end = order.len().min(self.position.shown + each);
             self.step(&order, end, pace, epoch)?;
-            self.place.shown = end;
+            self.position.shown = end;
             report(News::Step {
                 epoch: epoch + 1,
                 shown: end,
                 images: order.len(),
-                loss: self.place.losses / self.place.batches as f64,
+                loss: self.position.losses / self.position.batches as f64,
                 rate,
             });
             if self.saved.elapsed() >= CHECKPOINT_EVERY {
@@ -212,17 +213,17 @@ impl Trainer {
         }
         let (weights, loss) = (self.learner.tensors()?, self.learner.loss());
         let validation = validate(&self.card, weights, loss, &self.validation, &self.device)?;
-        let loss = self.place.losses / self.place.batches as f64;
+        let loss = self.position.losses / self.position.batches as f64;
         let found = Epoch { epoch: epoch + 1, rate, loss, validation };
-        let best = self.log.best.map(|b| self.place.epochs[b - 1].validation);
+        let best = self.log.best.map(|b| self.position.epochs[b - 1].validation);
         let better = best.is_none_or(|best| is_better(training.best, &validation, &best));
         if better {
             // Before the checkpoint that speaks of it: a training killed between the two writes the same again.
             self.write_best(epoch + 1)?;
             self.log.best = Some(epoch + 1);
         }
-        self.place.epochs.push(found);
-        (self.place.shown, self.place.losses, self.place.batches) = (0, 0.0, 0);
+        self.position.epochs.push(found);
+        (self.position.shown, self.position.losses, self.position.batches) = (0, 0.0, 0);
         self.save()?;
         self.write_log()?;
         report(News::Epoch(&found, better));
@@ -231,11 +232,11 @@ impl Trainer {
 
     fn pace(&self, images: usize) -> Pace {
         let training = &self.recipe.training;
-        let losses: Vec<_> = self.place.epochs.iter().map(|e| e.validation.loss).collect();
+        let losses: Vec<_> = self.position.epochs.iter().map(|e| e.validation.loss).collect();
         let each = training.batch * training.accumulate;
         let steps = images.div_ceil(each);
         // Steps that were left out count here, as PyTorch's schedulers have it.
-        let step = self.place.epochs.len() * steps + self.place.shown.div_ceil(each);
+        let step = self.position.epochs.len() * steps + self.position.shown.div_ceil(each);
         let at = At { step, steps: training.epochs * steps, epochs: training.epochs, losses: &losses };
         self.recipe.schedule.pace(self.recipe.optimizer.rate(), at)
     }
@@ -248,7 +249,7 @@ impl Trainer {
             let showings = &order[first..order.len().min(first + training.batch)];
             pictures.batch(showings, Some(variation))
         };
-        for first in (self.place.shown..end).step_by(training.batch) {
+        for first in (self.position.shown..end).step_by(training.batch) {
             let (x, targets) = match self.ahead.take() {
                 Some((of, ready)) if of == first => ready?,
                 _ => batch(first)?,
@@ -264,28 +265,29 @@ impl Trainer {
                 self.ahead = made.map(|made| (next, made));
                 loss
             });
-            self.place.losses += loss.map_err(|e| e.at(format_args!("epoch {}, image {first}", epoch + 1)))?;
-            self.place.batches += 1;
+            self.position.losses += loss.map_err(|e| e.at(format_args!("epoch {}, image {first}", epoch + 1)))?;
+            self.position.batches += 1;
         }
         self.learner.step(pace, training.clip).map_err(|e| e.at(format_args!("epoch {}", epoch + 1)))
     }
 
     fn save(&mut self) -> Result<()> {
-        (self.place.steps, self.place.scale) = self.learner.state();
-        Checkpoint { place: self.place.clone(), values: self.learner.values()? }.write(&self.folder.checkpoint())?;
+        (self.position.steps, self.position.scale) = self.learner.state();
+        Checkpoint { position: self.position.clone(), values: self.learner.values()? }
+            .write(&self.folder.checkpoint())?;
         self.saved = Instant::now();
         Ok(())
     }
 
     fn restore(&mut self) -> Result<()> {
         let mut checkpoint = Checkpoint::read(&self.folder.checkpoint())?;
-        if checkpoint.place.fingerprint != self.place.fingerprint {
+        if checkpoint.position.fingerprint != self.position.fingerprint {
             return Err(folder::unlike(&self.folder, &self.log));
         }
         self.learner.restore(&self.recipe, &self.card, &mut checkpoint)?;
-        self.place = checkpoint.place;
-        for (i, epoch) in self.place.epochs.iter().enumerate() {
-            let best = self.log.best.map(|b| self.place.epochs[b - 1].validation);
+        self.position = checkpoint.position;
+        for (i, epoch) in self.position.epochs.iter().enumerate() {
+            let best = self.log.best.map(|b| self.position.epochs[b - 1].validation);
             if best.is_none_or(|best| is_better(self.recipe.training.best, &epoch.validation, &best)) {
                 self.log.best = Some(i + 1);
             }
@@ -307,7 +309,7 @@ impl Trainer {
     }
 
     fn write_log(&mut self) -> Result<()> {
-        self.log.epochs = self.place.epochs.clone();
+        self.log.epochs = self.position.epochs.clone();
         files::write(&self.folder.log(), self.log.to_toml()?.as_bytes())
     }
 }

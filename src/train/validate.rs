@@ -7,6 +7,7 @@ use super::pictures::Pictures;
 use super::sampling::Showing;
 use crate::cards::model::{ModelCard, Output};
 use crate::error::{Error, Result};
+use crate::inference::batch::in_parts;
 use crate::metrics::operating_point::Confusion;
 use crate::metrics::precision_recall::average_precision;
 use crate::metrics::roc::Ranked;
@@ -26,13 +27,14 @@ pub(super) fn validate(
     device: &Device,
 ) -> Result<Validation> {
     let model = models::build(card, weights, device)?;
-    let mut logits = Vec::new();
     let all: Vec<_> = (0..pictures.len()).map(|image| Showing { image, before: 0 }).collect();
-    for showings in all.chunks(BATCH) {
+    let mut size = BATCH;
+    let parts = in_parts(&all, &mut size, |showings, _| {
         let (x, _) = pictures.batch(showings, None)?;
         let x = x.to_device(device).map_err(fault)?;
-        logits.extend(model.forward(&x)?.to_vec2::<f32>().map_err(fault)?);
-    }
+        model.forward(&x)?.to_vec2::<f32>().map_err(fault)
+    })?;
+    let logits = parts.concat();
     if logits.iter().flatten().any(|z| !z.is_finite()) {
         return Err(not_finite("a logit of the validation images"));
     }
@@ -73,5 +75,5 @@ pub(super) fn not_finite(what: &str) -> Error {
 }
 
 fn fault(e: candle_core::Error) -> Error {
-    Error::new(e.to_string()).at("the validation")
+    models::fault(e).at("the validation")
 }

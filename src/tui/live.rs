@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::cards::catalogue;
 use crate::data;
+use crate::device::{Precision, Wanted};
 use crate::error::{Error, Result};
-use crate::inference::device::{self, Precision};
 use crate::inference::engine::{Pace, Progress};
 use crate::inference::finding::Finding;
 use crate::inference::journal::Others;
@@ -45,7 +45,7 @@ pub struct Request {
     /// A split; empty: all.
     pub split: String,
     /// Where the network runs.
-    pub device: device::Wanted,
+    pub device: Wanted,
     /// The folder of the dataset's files, where the card does not say.
     pub images: Option<PathBuf>,
 }

@@ -104,18 +104,7 @@ pub(super) fn walled(x: &Tensor, axis: usize, [before, behind]: [usize; 2], valu
     let mut sizes = x.dims().to_vec();
     sizes[axis] = sizes[axis].saturating_add(before).saturating_add(behind);
     room(&sizes)?;
-    let mut wall = |size: usize| {
-        sizes[axis] = size;
-        Tensor::full(value, sizes.as_slice(), x.device())
-    };
-    let mut parts = vec![x.clone()];
-    if before > 0 {
-        parts.insert(0, wall(before)?);
-    }
-    if behind > 0 {
-        parts.push(wall(behind)?);
-    }
-    if parts.len() == 1 { Ok(x.clone()) } else { Tensor::cat(&parts, axis) }
+    ops::placed(x, axis, before, sizes[axis], value)
 }
 
 fn four(values: &[usize]) -> [usize; 4] {

@@ -2,8 +2,9 @@
 
 use candle_core::{DType, Result, bail};
 
-use super::windows::{placed, planes, spread, taps};
+use super::windows::{planes, spread, taps};
 use crate::ops::geometry::{Axis, Padding};
+use crate::ops::places::placed;
 use crate::ops::pool;
 use crate::ops::tape::{Node, Tape};
 

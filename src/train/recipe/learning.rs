@@ -1,9 +1,9 @@
 //! What a recipe says of how a network learns.
 
-use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use super::bad;
+use crate::device::Precision;
 use crate::error::Result;
 
 /// How it learns.
@@ -75,35 +75,6 @@ pub enum Loss {
     /// Each label's mean cross-entropy, positives weighted by 1 - prevalence and negatives by the prevalence among the
     /// images to learn from, with 1e-7 inside the logarithms; summed over the labels.
     PrevalenceWeightedBce,
-}
-
-/// What convolutions and dense layers multiply in; weights, norms, loss and optimiser are f32 always.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// Single precision.
-    #[default]
-    F32,
-    /// The range of f32 with 8 bits of its digits.
-    Bf16,
-    /// Half precision. The loss is scaled so that small gradients do not vanish.
-    F16,
-}
-
-impl Precision {
-    /// As it stands in recipes.
-    pub fn name(self) -> &'static str {
-        self.dtype().as_str()
-    }
-
-    /// As tensors have it.
-    pub(in crate::train) fn dtype(self) -> DType {
-        match self {
-            Self::F32 => DType::F32,
-            Self::Bf16 => DType::BF16,
-            Self::F16 => DType::F16,
-        }
-    }
 }
 
 /// How an epoch's images are chosen.

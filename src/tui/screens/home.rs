@@ -8,8 +8,8 @@ use ratatui::text::Line;
 use ratatui::widgets::{Paragraph, Wrap};
 
 use crate::cards::catalogue;
+use crate::device;
 use crate::error::Result;
-use crate::inference::device;
 use crate::tui::inventory::{self, Group, Item, REPORTS};
 use crate::tui::jobs::News;
 use crate::tui::keymap::Action;

@@ -9,7 +9,7 @@ use std::ffi::{CStr, c_char, c_void};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use crate::gpu::Fault;
+use crate::device::Fault;
 
 /// A library and its functions here.
 struct Library {

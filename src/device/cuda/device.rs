@@ -8,8 +8,8 @@ use candle_core::cuda::set_gemm_reduced_precision_f32;
 use candle_core::{Device, Tensor};
 
 use super::libraries;
+use crate::device::{Card, Fault, Memory};
 use crate::error::{Error, Result};
-use crate::gpu::{Card, Fault, Memory};
 
 type Found<T> = std::result::Result<T, Fault>;
 

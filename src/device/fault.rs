@@ -93,7 +93,7 @@ impl Fault {
             .mend(format!("build it with CUDA_COMPUTE_CAP={major}{minor}")),
             Self::Arithmetic { precision, card, capability: (major, minor) } => {
                 Error::usage(format!("{card} (compute capability {major}.{minor}) has no {precision} arithmetic"))
-                    .mend("use --precision f32 or f16")
+                    .mend("compute in f32 or f16")
             }
             Self::Memory => Error::memory("the memory of the card is full")
                 .mend("`nvidia-smi` tells who uses it; or use another card or --device cpu"),
