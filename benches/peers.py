@@ -188,6 +188,10 @@ def serve(peer, name, batch, threads, folder=None):
         print(json.dumps(times), flush=True)
 
 
+class Ended(Exception):
+    """A program went where its answer was waited for; what it said of that stands above."""
+
+
 class Program:
     """A child process that speaks as `serve` does."""
 
@@ -195,9 +199,16 @@ class Program:
         self.child = subprocess.Popen(
             command, env=os.environ | environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        self.logits = json.loads(self.child.stdout.readline())
+        self.logits = self.answer()
         self.times = []
         self.seconds = 0.0
+
+    def answer(self):
+        """The numbers of its next line."""
+        line = self.child.stdout.readline()
+        if not line:
+            raise Ended(f"a program ended with status {self.child.wait()}: {' '.join(self.child.args)}")
+        return json.loads(line)
 
     def processor(self):
         """Seconds of processor time so far."""
@@ -214,7 +225,7 @@ class Program:
         """Milliseconds of each of `count` runs."""
         self.child.stdin.write(f"{count}\n")
         self.child.stdin.flush()
-        return json.loads(self.child.stdout.readline())
+        return self.answer()
 
     def end(self):
         """Ends the process; its peak memory in MB."""
