@@ -6,7 +6,8 @@ use std::path::Path;
 use image::{DynamicImage, ImageBuffer, ImageFormat};
 use proptest::prelude::*;
 use roentgen::cards::model::{Filter, Input, Mode, Step};
-use roentgen::imaging::decode::{DEFAULT_MAX_PIXELS, Picture, Pixels, decode};
+use roentgen::imaging::decode::decode;
+use roentgen::imaging::picture::{DEFAULT_MAX_PIXELS, Picture, Pixels};
 use roentgen::imaging::preprocess;
 
 use crate::support::shared;

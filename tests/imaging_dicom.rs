@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use proptest::prelude::*;
-use roentgen::imaging::decode::{DEFAULT_MAX_PIXELS, Picture, Pixels, decode};
+use roentgen::imaging::decode::decode;
+use roentgen::imaging::picture::{DEFAULT_MAX_PIXELS, Picture, Pixels};
 
 const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 const IMPLICIT: &str = "1.2.840.10008.1.2";

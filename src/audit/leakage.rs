@@ -11,7 +11,8 @@ use crate::data::phantom;
 use crate::data::{Dataset, Sample, Source};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::imaging::decode::{DEFAULT_MAX_PIXELS, Picture, Pixels, decode};
+use crate::imaging::decode::decode;
+use crate::imaging::picture::{DEFAULT_MAX_PIXELS, Picture, Pixels};
 
 /// Hashes that differ in at most this many of their 64 bits are candidates.
 const NEAR_BITS: u32 = 14;

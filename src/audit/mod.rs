@@ -16,6 +16,7 @@ pub mod plausibility;
 pub mod preflight;
 pub mod programme;
 pub mod reproduce;
+pub mod reproduction;
 pub mod roc_bounds;
 pub mod rule;
 mod set_curves;

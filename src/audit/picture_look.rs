@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 
 use crate::cards::model::{Filter, Input, Mode, Step};
 use crate::error::Result;
-use crate::imaging::decode::Picture;
+use crate::imaging::picture::Picture;
 use crate::imaging::preprocess;
 
 /// Side of a thumbnail, pixels.
@@ -110,7 +110,7 @@ fn detail(small: &[f32]) -> Vec<i8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imaging::decode::Pixels;
+    use crate::imaging::picture::Pixels;
     use crate::rng::Rng;
 
     fn picture(side: usize, value: impl Fn(f64, f64) -> f64) -> Picture {

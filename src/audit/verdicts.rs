@@ -4,7 +4,7 @@ use super::claim::{Claim, Ours, Rows};
 use super::counts::Sizes;
 use super::interval::{Interval, to_f64};
 use super::plausibility::hanley_mcneil;
-use super::reproduce::{Case, Images, Item, Settings};
+use super::reproduction::{Case, Images, Item, Settings};
 use super::rule::{Difference, Verdict, judge};
 use crate::cards::printed::{Printed, Rounding};
 use crate::cards::published::{Metric, PublishedTable};

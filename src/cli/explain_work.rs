@@ -19,9 +19,10 @@ use crate::explain::overlay::{self, Caption};
 use crate::explain::trust::{Trial, Trust};
 use crate::explain::{self, npy};
 use crate::files;
-use crate::imaging::decode::Picture;
 use crate::imaging::encode;
-use crate::inference::engine::{self, Progress};
+use crate::imaging::picture::Picture;
+use crate::inference::engine::Progress;
+use crate::inference::prepare;
 use crate::labels;
 use crate::models::{self, Model};
 
@@ -139,7 +140,7 @@ impl Work<'_> {
 
     fn explain(&self, sample: &Sample) -> Result<Explained> {
         let Explainer { card, .. } = self.explainer;
-        let picture = engine::picture(sample, &card.input).1?;
+        let picture = prepare::picture(sample, &card.input).1?;
         let size = (picture.width, picture.height);
         let place = |e: Error| e.at(format_args!("image {}", sample.id));
         let input = self.explainer.input(&picture).map_err(place)?;
@@ -244,7 +245,7 @@ pub fn overlays(
     labels: &[usize],
     caption: impl Fn(usize) -> Caption,
 ) -> Result<Vec<Canvas>> {
-    let picture = engine::picture(sample, &explainer.card.input).1?;
+    let picture = prepare::picture(sample, &explainer.card.input).1?;
     let size = (picture.width, picture.height);
     let explanation = explainer.explain(&explainer.input(&picture)?, size, labels)?;
     let draw = |(&label, map)| overlay::overlay(&picture, explainer.placed(map, size.0, size.1), &caption(label));

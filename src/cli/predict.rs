@@ -19,6 +19,7 @@ use crate::explain::uncertainty::{Member, Spread, Uncertainty};
 use crate::inference::engine::{self, Job, Pace};
 use crate::inference::finding;
 use crate::inference::journal::Output;
+use crate::inference::prepare;
 use crate::metrics::recalibration::Calibrators;
 use crate::models::{self, Model};
 use crate::predictions::{Attribute, Label, Predictions};
@@ -102,7 +103,7 @@ fn uncertain(
     let of = |sample: &Sample| -> Result<Uncertainty> {
         let mut views = Vec::new();
         for member in &members {
-            let picture = engine::picture(sample, &member.card.input).1?;
+            let picture = prepare::picture(sample, &member.card.input).1?;
             let found = member.probabilities(&picture, spread);
             views.extend(found.map_err(|e| e.at(format_args!("image {}", sample.id)))?);
         }

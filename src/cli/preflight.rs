@@ -8,9 +8,9 @@ use crate::cards::model::ModelCard;
 use crate::cli::note;
 use crate::data::{Dataset, Sample};
 use crate::error::{Error, Result};
-use crate::imaging::decode::{Picture, Pixels};
+use crate::imaging::picture::{Picture, Pixels};
 use crate::imaging::preprocess;
-use crate::inference::engine;
+use crate::inference::prepare;
 use crate::metrics::evaluation::Evaluation;
 use crate::models::{self, Model};
 use crate::predictions::{Policy, Predictions};
@@ -45,7 +45,7 @@ pub fn facts(card: &ModelCard, model: Option<&Model>, dataset: &Dataset, count: 
 }
 
 fn of_sample(card: &ModelCard, model: Option<&Model>, sample: &Sample) -> Result<Option<Facts>> {
-    let (_, Ok(picture)) = engine::picture(sample, &card.input) else { return Ok(None) };
+    let (_, Ok(picture)) = prepare::picture(sample, &card.input) else { return Ok(None) };
     let (values, height, width) = preprocess::apply(&card.input, &picture)?;
     let n = values.len() as f64;
     let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;

@@ -1,6 +1,7 @@
 //! `roentgen reproduce`: a published table against predictions.
 
-use crate::audit::reproduce::{Images, Settings, reproduce};
+use crate::audit::reproduce::reproduce;
+use crate::audit::reproduction::{Images, Settings};
 use crate::cards::catalogue;
 use crate::cards::published::Unit;
 use crate::cli::{args, inputs, json, note, print, reproduce_text};

@@ -1,6 +1,6 @@
 //! A reproduction as a text for people and as Markdown.
 
-use crate::audit::reproduce::{Item, Reproduction};
+use crate::audit::reproduction::{Item, Reproduction};
 use crate::cards::published::Metric;
 use crate::cli::table::{Side, Table};
 

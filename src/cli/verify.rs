@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::inference::engine::{self, Job, Pace};
 use crate::inference::finding::Finding;
 use crate::inference::journal::Output;
+use crate::inference::prepare;
 use crate::metrics::recalibration::Calibrators;
 use crate::models::{self, Model};
 use crate::predictions;
@@ -106,7 +107,7 @@ fn images(folder: &RunFolder, dataset: &Dataset, findings: &mut Findings) -> Res
                 return Some(format!("image {name}: the data say other labels or another patient than the manifest"));
             }
             // An image that could not be read has no hash there.
-            let hash = engine::sha256(sample).unwrap_or_default();
+            let hash = prepare::sha256(sample).unwrap_or_default();
             (hash != row.sha256).then(|| format!("image {name}: not the picture of the run (SHA-256 differs)"))
         })
         .collect();

@@ -7,6 +7,7 @@ use crate::cards::model::{Golden, ModelCard};
 use crate::cli::table::{Side, Table};
 use crate::cli::{answer_no, print};
 use crate::error::{Error, Result};
+use crate::imaging::picture::DEFAULT_MAX_PIXELS;
 use crate::imaging::{decode, preprocess, windowing};
 use crate::models::{self, Model};
 
@@ -64,7 +65,7 @@ fn gap(card: &ModelCard, home: &Home, model: &Model, golden: &Golden) -> Result<
         CardFile::Path(path) => std::fs::read(&path).map_err(|e| Error::io(&path, e))?,
     };
     let name = golden.image.display().to_string();
-    let picture = decode::decode(&bytes, &name, windowing::explicit(&card.input), decode::DEFAULT_MAX_PIXELS)?;
+    let picture = decode::decode(&bytes, &name, windowing::explicit(&card.input), DEFAULT_MAX_PIXELS)?;
     let (values, height, width) = preprocess::apply(&card.input, &picture)?;
     let shape = (1, card.input.channels, height, width);
     let fault = |e: candle_core::Error| Error::new(e.to_string());

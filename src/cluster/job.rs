@@ -156,7 +156,7 @@ impl JobFolder {
             .mend(format!("see why in {}, then `roentgen cluster resubmit`", self.log(tasks[0]).display())));
         }
         if !job.submissions.is_empty() {
-            let queue = Queue::ask(job)?;
+            let queue = Queue::ask(&job.arrays())?;
             tasks.retain(|i| !queue.task(*i).is_some_and(|task| task.is_active()));
         }
         if tasks.is_empty() {
@@ -174,6 +174,11 @@ impl JobFolder {
 }
 
 impl Job {
+    /// The arrays of its submissions, in their order.
+    pub fn arrays(&self) -> Vec<u64> {
+        self.submissions.iter().map(|s| s.array).collect()
+    }
+
     fn to_toml(&self) -> Result<String> {
         toml::to_string(self).map_err(|e| Error::new(e.to_string()).at("job.toml"))
     }

@@ -5,7 +5,6 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::cluster::job::Job;
 use crate::error::{Error, Result};
 
 /// States after which a task is not run again; in all others it runs or will.
@@ -56,10 +55,9 @@ impl Task {
 pub struct Queue(HashMap<u64, Task>);
 
 impl Queue {
-    /// Asks Slurm for the tasks of all submissions of `job`; of a shard that was submitted again the latest counts. Of what
-    /// ended some time ago Slurm knows nothing unless it keeps accounts.
-    pub fn ask(job: &Job) -> Result<Self> {
-        let arrays: Vec<u64> = job.submissions.iter().map(|s| s.array).collect();
+    /// Asks Slurm for the tasks of these arrays, in the order of their submission; of a shard that was submitted again the
+    /// latest counts. Of what ended some time ago Slurm knows nothing unless it keeps accounts.
+    pub fn ask(arrays: &[u64]) -> Result<Self> {
         let jobs = arrays.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
         let mut squeue = Command::new("squeue");
         squeue.args(["--noheader", "--array", "--states=all", "--format=%F|%K|%T|%N"]).arg(format!("--jobs={jobs}"));
@@ -72,7 +70,7 @@ impl Queue {
         sacct.args(["--noheader", "--parsable2", "--allocations", "--array", "--format=JobID,State,NodeList"]);
         // Clusters without accounts have none to show.
         let accounted = output(sacct.arg(format!("--jobs={jobs}"))).unwrap_or_default();
-        Ok(Self::read(&arrays, &accounted, &queued))
+        Ok(Self::read(arrays, &accounted, &queued))
     }
 
     /// Of what the two commands printed; `squeue` knows better.

@@ -89,7 +89,7 @@ impl Status {
         let job = folder.read()?;
         let (queue, no_queue) = match job.submissions.is_empty() {
             true => (None, None),
-            false => match Queue::ask(&job) {
+            false => match Queue::ask(&job.arrays()) {
                 Ok(queue) => (Some(queue), None),
                 Err(e) => (None, Some(e)),
             },

@@ -2,7 +2,7 @@
 //!
 //! Irvin et al., "CheXpert: A Large Chest Radiograph Dataset with Uncertainty Labels and Expert Comparison", AAAI 2019.
 
-use super::load::Loaded;
+use super::dataset::Loaded;
 use super::root::Root;
 use super::table::{self, Query, Row};
 use crate::cards::dataset::{DatasetCard, Table};

@@ -1,6 +1,6 @@
 //! Phantoms as a dataset.
 
-use super::load::Loaded;
+use super::dataset::Loaded;
 use super::phantom::{Cohort, LABELS, attributes, truths};
 use super::{Sample, Source};
 use crate::cards::dataset::DatasetCard;

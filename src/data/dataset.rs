@@ -45,3 +45,10 @@ pub enum Source {
     /// Made on demand.
     Phantom(Cohort, PhantomId),
 }
+
+/// What a reader hands back.
+pub(super) struct Loaded {
+    pub attributes: Vec<String>,
+    pub samples: Vec<Sample>,
+    pub notes: Vec<String>,
+}

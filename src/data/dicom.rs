@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::DeflateDecoder;
 
+use super::dataset::Loaded;
 use super::images::{Wanted, id_of, missing_error, walk};
-use super::load::Loaded;
 use super::root::Root;
 use super::table::{self, Part, Query};
 use super::{Sample, Source, split};

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
+use super::dataset::Loaded;
 use super::images::{id_of, walk};
-use super::load::Loaded;
 use super::root::Root;
 use super::{Sample, Source, split};
 use crate::cards::dataset::{DatasetCard, Folders, is_image, regex};

@@ -3,17 +3,11 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::dataset::Loaded;
 use super::root::Root;
 use super::{Dataset, Sample, chexpert, cohort, dicom, folder, nih, split, table};
 use crate::cards::dataset::{Counts, DatasetCard, Layout, WHOLE};
 use crate::error::{Error, Result};
-
-/// What a reader hands back.
-pub(super) struct Loaded {
-    pub attributes: Vec<String>,
-    pub samples: Vec<Sample>,
-    pub notes: Vec<String>,
-}
 
 /// The samples of a dataset, or of one of its splits, in a fixed order: the table's; of folders, sorted by id.
 ///

@@ -2,7 +2,7 @@
 //!
 //! Wang et al., "ChestX-ray8", CVPR 2017.
 
-use super::load::Loaded;
+use super::dataset::Loaded;
 use super::root::Root;
 use super::table::{self, Query};
 use crate::cards::dataset::{DatasetCard, LabelList, Table};

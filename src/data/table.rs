@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use super::csv_file::{self, CsvFile};
+use super::dataset::Loaded;
 use super::images::{Images, Wanted};
-use super::load::Loaded;
 use super::root::Root;
 use super::truth::Truths;
 use super::{Sample, Source, split};

@@ -10,7 +10,7 @@ use super::map::{Map, Placed};
 use super::region;
 use crate::cards::model::ModelCard;
 use crate::error::{Error, Result};
-use crate::imaging::decode::Picture;
+use crate::imaging::picture::Picture;
 use crate::imaging::preprocess;
 use crate::models::{Layer, Model};
 

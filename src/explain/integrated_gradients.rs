@@ -6,7 +6,7 @@ use super::map::Map;
 use super::perturb::Planes;
 use crate::cards::model::Input;
 use crate::error::{Error, Result};
-use crate::imaging::decode::{Picture, Pixels};
+use crate::imaging::picture::{Picture, Pixels};
 use crate::imaging::preprocess;
 use crate::models::{self, Model};
 

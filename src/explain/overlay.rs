@@ -3,7 +3,7 @@
 use super::canvas::{Canvas, Size};
 use super::colours;
 use super::map::Placed;
-use crate::imaging::decode::{Picture, Pixels};
+use crate::imaging::picture::{Picture, Pixels};
 
 /// What is written below a picture.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 
 use crate::cards::model::{ModelCard, Output};
 use crate::error::{Error, Result};
-use crate::imaging::decode::Picture;
+use crate::imaging::picture::Picture;
 use crate::imaging::preprocess;
 use crate::labels;
 use crate::models::{Model, probabilities};

@@ -34,7 +34,8 @@ fn png((width, height): (usize, usize), bytes: &[u8], colour: ExtendedColorType)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imaging::decode::{DEFAULT_MAX_PIXELS, Pixels, decode};
+    use crate::imaging::decode::decode;
+    use crate::imaging::picture::{DEFAULT_MAX_PIXELS, Pixels};
 
     #[test]
     fn what_is_written_is_read_again() {

@@ -6,7 +6,7 @@
 
 use mozjpeg::{ColorSpace, Decompress};
 
-use super::decode::{Picture, Pixels, check_size};
+use super::picture::{Picture, Pixels, check_size};
 use crate::error::{Error, Result};
 
 /// More scans than any encoder writes: a few kilobytes of them could keep a decoder busy for hours.

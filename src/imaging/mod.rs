@@ -5,6 +5,8 @@ pub mod decode;
 mod dicom;
 pub mod encode;
 mod jpeg;
+pub mod picture;
 pub mod preprocess;
+mod raster;
 pub mod resize;
 pub mod windowing;

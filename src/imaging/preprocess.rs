@@ -16,7 +16,7 @@
 
 use std::borrow::Cow;
 
-use super::decode::{DEFAULT_MAX_PIXELS, Picture, Pixels};
+use super::picture::{DEFAULT_MAX_PIXELS, Picture, Pixels};
 use super::resize::{Region, Sample, resample};
 use crate::cards::model::{Filter, Input, Mode, Step};
 use crate::error::{Error, Result};

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
-use super::engine;
+use super::prepare;
 use crate::cards::model::Input;
 use crate::data::Sample;
 use crate::device;
@@ -28,7 +28,7 @@ pub fn fitting(model: &Model, input: &Input, samples: &[Sample]) -> Result<usize
     if device::memory(device).is_none() {
         return Ok(USUAL);
     }
-    let sizes = samples.iter().take(LOOKED_AT).filter_map(|sample| engine::prepare(sample, input).values.ok());
+    let sizes = samples.iter().take(LOOKED_AT).filter_map(|sample| prepare::prepare(sample, input).values.ok());
     let Some((height, width)) = sizes.map(|p| (p.height, p.width)).max() else { return Ok(USUAL) };
     let mut probe = PROBE;
     loop {

@@ -9,4 +9,5 @@ pub mod merge;
 pub mod part;
 mod passes;
 pub mod prefetch;
+pub mod prepare;
 pub mod session;

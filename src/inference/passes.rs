@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use candle_core::{Device, Tensor};
 
 use super::batch::in_parts;
-use super::engine::{Planes, Prepared};
+use super::prepare::{Planes, Prepared};
 use crate::device::Upload;
 use crate::error::{Kind, Result};
 use crate::inference::journal::{Outcome, Output};

@@ -1,15 +1,14 @@
 //! From named weights to layers, with batch norms folded away.
 
-use candle_core::{DType, Device, Module, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::densenet::{self, Transition};
 use super::mobilenet::InvertedResidual;
-use super::part::{ConvNorm, Part};
+use super::part::{ConvNorm, Form, Part};
 use super::resnet::Residual;
 use crate::error::{Error, Result};
 use crate::ops::{
-    self, Activation, Conv2d, DenseBlock, DenseLayer, Layer, Linear, Maps, MaxPool, Padding, ScaleShift, fold,
-    fold_into,
+    self, Activation, Conv2d, DenseBlock, DenseLayer, Layer, Linear, MaxPool, ScaleShift, fold, fold_into,
 };
 use crate::weights::Tensors;
 
@@ -29,33 +28,6 @@ impl Stage {
 
     pub fn dense(name: impl Into<String>, block: DenseBlock) -> Self {
         Self { block: Some(block.clone()), ..Self::new(name, block) }
-    }
-}
-
-/// The form of a convolution with a square kernel.
-#[derive(Clone, Copy)]
-pub(super) struct Form {
-    pub inputs: usize,
-    pub outputs: usize,
-    pub kernel: usize,
-    pub stride: usize,
-    pub padding: Padding,
-    pub groups: usize,
-}
-
-impl Form {
-    /// Stride 1, one group, padding that keeps the size.
-    pub fn new(inputs: usize, outputs: usize, kernel: usize) -> Self {
-        Self { inputs, outputs, kernel, stride: 1, padding: Padding::Sides(kernel / 2), groups: 1 }
-    }
-
-    pub fn stride(self, stride: usize) -> Self {
-        Self { stride, ..self }
-    }
-
-    /// Of the weights.
-    pub fn shape(self) -> [usize; 4] {
-        [self.outputs, self.inputs / self.groups, self.kernel, self.kernel]
     }
 }
 
@@ -176,31 +148,6 @@ impl Builder<'_> {
         Tensor::from_vec(values, shape, &Device::Cpu)
             .and_then(|x| x.to_dtype(self.dtype)?.to_device(self.device))
             .map_err(fault)
-    }
-}
-
-/// `activation(path(x) + residual)`: a residual block whose path ends without an activation.
-pub(super) fn onto(
-    path: &[Conv2d],
-    x: &Tensor,
-    residual: &Tensor,
-    activation: Activation,
-) -> candle_core::Result<Tensor> {
-    let end = path.iter().try_fold(x.clone(), |x, conv| conv.forward(&x))?;
-    ops::add_activation(&end, residual, activation)
-}
-
-/// The same through maps.
-pub(super) fn infer_onto(
-    path: &[Conv2d],
-    x: &Maps,
-    residual: &Maps,
-    activation: Activation,
-) -> candle_core::Result<Maps> {
-    match path {
-        [] => candle_core::bail!("a path without convolutions"),
-        [last] => last.infer_onto(x, Some(residual), activation),
-        [first, rest @ ..] => infer_onto(rest, &first.infer(x)?, residual, activation),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use candle_core::{Module, Result as CandleResult, Tensor};
 
-use super::build::Form;
+use super::part::Form;
 use super::part::{Backbone, ConvNorm, Emit, Part};
 use crate::cards::model::{Architecture, Options};
 use crate::error::Result;

@@ -2,8 +2,9 @@
 
 use candle_core::{Module, Result as CandleResult, Tensor};
 
-use super::build::{Form, onto};
+use super::part::Form;
 use super::part::{Backbone, ConvNorm, Emit, Part};
+use super::path::onto;
 use crate::cards::model::{Options, Padding};
 use crate::error::Result;
 use crate::ops::{self, Activation, Conv2d, Layer, Maps};

@@ -14,6 +14,7 @@ mod mobilenet;
 mod model;
 mod network;
 mod part;
+mod path;
 mod registry;
 mod resnet;
 

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::build::{Form, fault};
+use super::build::fault;
 use super::densenet;
 use super::head::{self, Dense};
+use super::part::Form;
 use super::part::{Backbone, ConvNorm, Holder, Part};
 use super::registry;
 use crate::cards::model::ModelCard;

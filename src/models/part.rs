@@ -1,8 +1,34 @@
 //! What networks are made of: descriptions that inference, training and initialisation turn into what each needs.
 
-use super::build::Form;
 use crate::error::Result;
-use crate::ops::Activation;
+use crate::ops::{Activation, Padding};
+
+/// The form of a convolution with a square kernel.
+#[derive(Clone, Copy)]
+pub(super) struct Form {
+    pub inputs: usize,
+    pub outputs: usize,
+    pub kernel: usize,
+    pub stride: usize,
+    pub padding: Padding,
+    pub groups: usize,
+}
+
+impl Form {
+    /// Stride 1, one group, padding that keeps the size.
+    pub fn new(inputs: usize, outputs: usize, kernel: usize) -> Self {
+        Self { inputs, outputs, kernel, stride: 1, padding: Padding::Sides(kernel / 2), groups: 1 }
+    }
+
+    pub fn stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// Of the weights.
+    pub fn shape(self) -> [usize; 4] {
+        [self.outputs, self.inputs / self.groups, self.kernel, self.kernel]
+    }
+}
 
 /// A convolution without bias, the norm behind it, and an activation.
 pub(super) struct ConvNorm {

@@ -3,8 +3,9 @@
 
 use candle_core::{Module, Result as CandleResult, Tensor};
 
-use super::build::{Form, infer_onto, onto};
+use super::part::Form;
 use super::part::{Backbone, ConvNorm, Emit, Part};
+use super::path::{infer_onto, onto};
 use crate::cards::model::Architecture;
 use crate::error::Result;
 use crate::ops::{Activation, Conv2d, Layer, Maps};

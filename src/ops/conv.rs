@@ -3,12 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Module, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
 
 use super::conv_gradient::{Turned, Wanted};
 use super::conv_maps::Ready;
-use super::geometry::{Axis, Padding, Phases};
-use super::kernels::{Depthwise, Packed, Place, Product, Set};
+use super::geometry::{Axis, Padding};
+use super::kernels::{Packed, Set};
+use super::plan::Plan;
 use super::{Activation, Windows, cpu, places};
 
 /// `activation(convolution(x) + bias)`.
@@ -184,81 +184,6 @@ fn is_depthwise(weight: &Tensor, form: Form) -> bool {
 fn pack(set: Set, weight: &[f32], bias: &[f32], groups: usize) -> Vec<Packed> {
     let (weights, outputs) = (weight.len() / groups, bias.len() / groups);
     weight.chunks_exact(weights).zip(bias.chunks_exact(outputs)).map(|(w, b)| Packed::new(set, w, b)).collect()
-}
-
-/// The convolution of one shape.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Plan {
-    pub rows: Axis,
-    pub columns: Axis,
-    pub groups: usize,
-    pub activation: Activation,
-}
-
-impl Plan {
-    fn output(&self, n: usize, outputs: usize) -> [usize; 4] {
-        [n, outputs, self.rows.output, self.columns.output]
-    }
-
-    pub fn area_in(&self) -> usize {
-        self.rows.input * self.columns.input
-    }
-
-    pub fn area_out(&self) -> usize {
-        self.rows.output * self.columns.output
-    }
-
-    /// All `n` images of `x`, one after the other.
-    fn images(&self, packed: &[Packed], n: usize, x: &[f32]) -> Vec<f32> {
-        let place = Place { first: 0, row: self.columns.output, plane: self.area_out() };
-        if let (1, [weight]) = (n, packed) {
-            // Nothing is written twice, not even with zeros.
-            return self.group(weight, x, place, |product| product.run_new());
-        }
-        let outputs = packed.iter().map(Packed::outputs).sum::<usize>() * self.area_out();
-        let mut all = cpu::zeros(n * outputs);
-        for (x, out) in x.chunks_exact(x.len() / n).zip(all.chunks_exact_mut(outputs)) {
-            let mut place = place;
-            for (weight, x) in packed.iter().zip(x.chunks_exact(x.len() / self.groups)) {
-                self.group(weight, x, place, |product| product.run(out));
-                place.first += weight.outputs() * place.plane;
-            }
-        }
-        all
-    }
-
-    /// What `run` makes of the product that is one group of an image.
-    pub fn group<R>(&self, weight: &Packed, x: &[f32], place: Place, run: impl FnOnce(&Product) -> R) -> R {
-        let (rows, columns, limits) = (&self.rows, &self.columns, self.activation.limits());
-        if !(rows.is_pointwise() && columns.is_pointwise()) {
-            let phases = Phases::new(*rows, *columns);
-            let &Phases { plane, pitch, ref taps, .. } = &phases;
-            let size = (rows.output, columns.output);
-            return run(&Product { weight, x: &phases.of(x), plane, taps, size, pitch, limits, place });
-        }
-        // Rows without gaps are one long row.
-        let (plane, size) = (self.area_in(), (1, self.area_out()));
-        let place = Place { row: size.1, ..place };
-        run(&Product { weight, x, plane, taps: &[0], size, pitch: size.1, limits, place })
-    }
-
-    /// All `n` images of a depthwise convolution.
-    fn depthwise(&self, set: Set, weight: &[f32], bias: &[f32], n: usize, x: &[f32]) -> Vec<f32> {
-        let mut out = cpu::zeros(n * bias.len() * self.area_out());
-        let phases = Phases::new(self.rows, self.columns);
-        let (taps, limits) = (&phases.taps[..], self.activation.limits());
-        let weight = weight.as_chunks::<9>().0;
-        let planes = x.par_chunks_exact(self.area_in()).zip(out.par_chunks_exact_mut(self.area_out()));
-        // The zeros around a plane stay from one to the next; only the pixels are replaced.
-        let scratch = || vec![0f32; phases.room(1)];
-        planes.enumerate().with_min_len(4).for_each_init(scratch, |padded, (i, (x, out))| {
-            phases.fill(x, &mut padded[..phases.plane]);
-            let (weight, bias) = (&weight[i % weight.len()], bias[i % bias.len()]);
-            let depthwise = Depthwise { weight, bias, x: padded, taps, pitch: phases.pitch, limits };
-            depthwise.run(set, self.columns.output, out);
-        });
-        out
-    }
 }
 
 /// A plan with the weights if they are packed already.

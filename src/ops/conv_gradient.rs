@@ -10,11 +10,11 @@ use std::sync::OnceLock;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::conv::Plan;
 use super::conv_images::{FREE, turned};
 use super::cpu;
 use super::geometry::{Axis, Phases};
 use super::kernels::{Correlation, Depthwise, Packed, Place, Product, SLACK, Set};
+use super::plan::Plan;
 
 /// Values of padded input and gradients that are held at a time, about: what stays in a processor's caches.
 const HELD: usize = 1 << 19;

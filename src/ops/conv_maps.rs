@@ -2,28 +2,11 @@
 
 use candle_core::{Module, Result, Tensor, bail};
 
-use super::conv::Plan;
 use super::geometry::Axis;
 use super::kernels::{Channelwise, Direct, Expand, Grid, Set, Taps, Transformed, Weights, Winograd};
 use super::maps::{Layer, Maps};
+use super::plan::{Plan, is_transformable, pays};
 use super::{Activation, Conv2d, Form, cpu};
-
-/// Input channels from which on transforms pay for themselves.
-const MIN_CHANNELS: usize = 32;
-/// Channels up to which transformed weights, four times as large, are read fast enough.
-const MAX_CHANNELS: usize = 128;
-/// Tiles that are too few to share a reading of the transformed weights.
-const FEW_TILES: usize = 16;
-
-/// Whether a convolution over maps of this size is faster transformed.
-pub(super) fn pays(plan: &Plan) -> bool {
-    Winograd::tiles(&plan.rows, &plan.columns) > FEW_TILES
-}
-
-/// Whether one of so many channels can be.
-pub(super) fn is_transformable(rows: &Axis, columns: &Axis, inputs: usize, outputs: usize) -> bool {
-    Winograd::covers(rows, columns) && (MIN_CHANNELS..=MAX_CHANNELS).contains(&inputs) && outputs <= MAX_CHANNELS
-}
 
 /// The weights of a convolution as its kernel reads them.
 #[derive(Debug)]

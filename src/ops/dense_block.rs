@@ -6,6 +6,7 @@ use super::conv_maps::{self, Ready};
 use super::geometry::Axis;
 use super::kernels::{Direct, Set, Winograd};
 use super::maps::{Layer, Maps};
+use super::plan::pays;
 use super::{Conv2d, ScaleShift, cpu};
 
 /// Norm with ReLU, 1x1 convolution, 3x3 convolution.
@@ -83,7 +84,7 @@ impl DenseLayer {
         let limits = plan.activation.limits();
         let new = &mut new[..self.grow.outputs() * like.area()];
         let axes = (plan.rows, plan.columns);
-        match transformed.as_ref().filter(|_| conv_maps::pays(&plan)) {
+        match transformed.as_ref().filter(|_| pays(&plan)) {
             Some(weights) => {
                 let (rows, columns) = axes;
                 Winograd { weights, x: &between.values, rows, columns, residual: None, limits }.run(new);

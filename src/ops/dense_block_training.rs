@@ -10,10 +10,10 @@ use candle_core::{Result, Tensor, Var, bail};
 use rayon::prelude::*;
 
 use super::batch_norm::{Backward, BatchNorm, Moments, PLANES, apply, gradient_sums, mask, per_channel};
-use super::conv::Plan;
 use super::conv_gradient::{Turned, Wanted};
 use super::geometry::{Axis, Padding};
 use super::kernels::{Set, sums_with};
+use super::plan::Plan;
 use super::tape::{Node, Tape};
 use super::{Activation, cpu};
 

@@ -23,6 +23,7 @@ mod linear;
 mod maps;
 mod norm;
 mod places;
+mod plan;
 mod pool;
 mod tape;
 mod train;

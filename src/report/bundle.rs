@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 
 use super::document::{Material, explanations, run_files};
-use super::plots::Plot;
+use super::surface::Plot;
 use super::{canonical, html, plots, surface, tables};
 use crate::error::{Error, Result};
 use crate::files;

@@ -12,7 +12,8 @@ use super::canonical;
 use super::checklist::{self, Checklist};
 use super::examples::{self, Example};
 use super::redaction::Ids;
-use crate::audit::reproduce::{self, Images, Reproduction};
+use crate::audit::reproduce::reproduce;
+use crate::audit::reproduction::{self, Images, Reproduction};
 use crate::cards::dataset::DatasetCard;
 use crate::cards::model::ModelCard;
 use crate::cards::published::{PublishedTable, Unit};
@@ -308,7 +309,7 @@ fn counts(predictions: &Predictions, description: &Description, failed: usize) -
 /// The published table of a card against the run.
 fn against(card: &str, predictions: &Predictions, run: &Description) -> Result<Reproduction> {
     let table = PublishedTable::parse(card, "the published table")?;
-    let settings = reproduce::Settings {
+    let settings = reproduction::Settings {
         policy: run.policy,
         unit: Unit::Image,
         images: Images::default(),
@@ -319,7 +320,7 @@ fn against(card: &str, predictions: &Predictions, run: &Description) -> Result<R
         theirs: None,
         run: Some(run),
     };
-    reproduce::reproduce(&table, &table.title(), predictions, &settings)
+    reproduce(&table, &table.title(), predictions, &settings)
 }
 
 /// The tests in the run's `explain/`; none where it has none. Those of another model and badges that their numbers do not

@@ -2,23 +2,11 @@
 
 use super::chart::{Axis, Chart, Layer, Pie, Row, Rows, Sign};
 use super::document::Material;
-use super::surface::{COLOURS, Figure};
+use super::surface::{COLOURS, Plot};
 use super::training;
 use crate::files;
 use crate::metrics::evaluation::{Curves, LabelEvaluation};
 use crate::metrics::roc::RocPoint;
-
-/// A plot and where it belongs.
-pub struct Plot {
-    /// The file's name without its ending: letters, digits, `-` and `_` only.
-    pub name: String,
-    /// Number of the label in the evaluation; `None` for plots of all labels.
-    pub label: Option<usize>,
-    /// What a reader who cannot see it is told.
-    pub words: String,
-    /// The drawing.
-    pub figure: Box<dyn Figure + Send + Sync>,
-}
 
 /// Every plot of the report.
 pub fn all(material: &Material) -> Vec<Plot> {

@@ -109,6 +109,18 @@ pub trait Figure {
     fn draw(&self, surface: &mut dyn Surface) -> Result<()>;
 }
 
+/// A plot and where it belongs.
+pub struct Plot {
+    /// The file's name without its ending: letters, digits, `-` and `_` only.
+    pub name: String,
+    /// Number of the label in the evaluation; `None` for plots of all labels.
+    pub label: Option<usize>,
+    /// What a reader who cannot see it is told.
+    pub words: String,
+    /// The drawing.
+    pub figure: Box<dyn Figure + Send + Sync>,
+}
+
 /// The figure as the text of an SVG file, its background transparent.
 pub fn svg(figure: &dyn Figure) -> Result<String> {
     with_font();

@@ -4,7 +4,7 @@ use super::checklist::Checklist;
 use super::document::{Document, Material};
 use super::table::{Cell, Column, Table};
 use super::training;
-use crate::audit::reproduce::Item;
+use crate::audit::reproduction::Item;
 use crate::metrics::auroc::{Auroc, Method};
 use crate::metrics::evaluation::{Averages, Evaluation};
 use crate::metrics::operating_point::FittedOn;

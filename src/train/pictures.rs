@@ -15,9 +15,9 @@ use crate::data::{Dataset, Sample};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::imaging::augment::Augment;
-use crate::imaging::decode::{Picture, Pixels};
+use crate::imaging::picture::{Picture, Pixels};
 use crate::imaging::preprocess;
-use crate::inference::engine;
+use crate::inference::prepare;
 use crate::labels;
 use crate::predictions::Policy;
 use crate::rng::Rng;
@@ -117,7 +117,7 @@ impl Pictures {
             return Ok(Cow::Borrowed(picture));
         }
         let sample = &self.samples[image];
-        let (_, picture) = engine::picture(sample, &self.input);
+        let (_, picture) = prepare::picture(sample, &self.input);
         let picture = picture
             .and_then(|picture| preprocess::reshape(&self.shape, &picture))
             .map_err(|e| e.at(format_args!("image {}", sample.id)).mend("take it out of the dataset"))?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::audit::reproduce::{Item, Reproduction};
+use crate::audit::reproduction::{Item, Reproduction};
 use crate::cards::published::PublishedTable;
 use crate::error::Result;
 use crate::labels;

@@ -3,7 +3,7 @@
 use crate::cards::model::Filter;
 use crate::explain::colours;
 use crate::explain::map::Placed;
-use crate::imaging::decode::{Picture, Pixels};
+use crate::imaging::picture::{Picture, Pixels};
 use crate::imaging::resize::{Region, resample};
 use crate::tui::image::Raster;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::audit::preflight::Warning;
-use crate::audit::reproduce::Reproduction;
+use crate::audit::reproduction::Reproduction;
 use crate::error::{Error, Result};
 use crate::inference::engine::Progress;
 use crate::metrics::breakdown::Breakdown;

@@ -1,6 +1,7 @@
 //! Published tables: which there are, how the opened table compares, and the operating points that they print.
 
-use crate::audit::reproduce::{Images, Reproduction, Settings, reproduce};
+use crate::audit::reproduce::reproduce;
+use crate::audit::reproduction::{Images, Reproduction, Settings};
 use crate::cards::catalogue;
 use crate::cards::printed::Printed;
 use crate::cards::published::{Matrix, Metric, PublishedTable, Row, Unit};

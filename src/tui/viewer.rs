@@ -17,8 +17,8 @@ use crate::explain::integrated_gradients;
 use crate::explain::map::{Map, Placed};
 use crate::explain::overlay::EMPTY;
 use crate::explain::region;
-use crate::imaging::decode::Picture;
-use crate::inference::engine;
+use crate::imaging::picture::Picture;
+use crate::inference::prepare;
 use crate::models::{self, Model};
 use crate::tui::compose::View;
 use crate::tui::image::{Graphics, Prepared};
@@ -249,7 +249,7 @@ impl Look {
         let input = explainer.map_or(&whole, |e| &e.card.input);
         let picture = match &self.picture {
             Some(picture) => picture.clone(),
-            None => Arc::new(engine::picture(&self.wanted.sample, input).1?),
+            None => Arc::new(prepare::picture(&self.wanted.sample, input).1?),
         };
         self.picture = Some(picture.clone());
         let explained = match (self.wanted.map, explainer) {

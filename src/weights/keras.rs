@@ -5,8 +5,8 @@ use hdf5_pure::{AttrValue, File, FormatError, Group, Layout, Source, make_f32_ty
 
 use super::mapped::Bytes;
 use super::naming;
-use super::open::Named;
 use super::tensors::elements;
+use super::values::Named;
 use super::values::{Kind, Values};
 use crate::error::{Error, Result};
 

@@ -5,6 +5,7 @@ mod mapped;
 mod naming;
 mod onnx;
 mod open;
+mod origin;
 mod pickle;
 mod program;
 mod safetensors;
@@ -14,7 +15,8 @@ mod torch_legacy;
 mod torch_zip;
 mod values;
 
-pub use open::{Format, Network, Origin, from_bytes, load};
+pub use open::{from_bytes, load};
+pub use origin::{Format, Network, Origin};
 pub use program::{Attribute, Node, Program};
 pub use safetensors::write_safetensors;
 pub use tensors::Tensors;

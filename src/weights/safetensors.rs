@@ -9,8 +9,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::mapped::Bytes;
 use super::naming;
-use super::open::Named;
 use super::tensors::{Tensors, elements};
+use super::values::Named;
 use super::values::{Kind, Values};
 use crate::error::{Error, Result};
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::open::Origin;
+use super::origin::Origin;
 use super::values::Values;
 use crate::error::{Error, Result};
 

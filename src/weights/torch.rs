@@ -2,8 +2,8 @@
 
 use super::mapped::Bytes;
 use super::naming;
-use super::open::Named;
 use super::pickle::{Id, Node, Pickle};
+use super::values::Named;
 use super::values::{Kind, Values};
 use crate::error::{Error, Result};
 

@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 
 use super::mapped::Bytes;
-use super::open::Named;
 use super::pickle::{Node, Pickle};
 use super::torch::{self, Storage};
+use super::values::Named;
 use crate::error::{Error, Result};
 
 /// The first pickle: protocol 2, torch's magic number, stop.

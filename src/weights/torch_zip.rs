@@ -5,9 +5,9 @@ use std::io::Cursor;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::mapped::Bytes;
-use super::open::Named;
 use super::pickle::Pickle;
 use super::torch;
+use super::values::Named;
 use crate::error::{Error, Result};
 
 /// Entries of an archive, at most: a bound on what its directory can take in memory.

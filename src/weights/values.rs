@@ -6,6 +6,9 @@ use half::{bf16, f16};
 
 use super::mapped::Bytes;
 
+/// A tensor as a file gives it: name, shape, values.
+pub(super) type Named = (String, Vec<usize>, Values);
+
 /// A float type that weight files hold, little-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {

@@ -4,7 +4,8 @@ use image::ImageFormat;
 use jpeg_decoder::{ColorTransform, PixelFormat};
 
 use crate::error::{Error, Result};
-use crate::imaging::decode::{Pixels, raster};
+use crate::imaging::picture::Pixels;
+use crate::imaging::raster::raster;
 
 /// What the data set says about its samples.
 #[derive(Debug, Clone)]

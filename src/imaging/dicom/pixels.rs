@@ -7,7 +7,7 @@ use std::io::Read;
 use super::codecs::{Layout, decompress};
 use crate::dicom_elements::{Elements, Encoding, Tag, Value, first_item, name};
 use crate::error::{Error, Result};
-use crate::imaging::decode::{Picture, Pixels, check_size};
+use crate::imaging::picture::{Picture, Pixels, check_size};
 use crate::imaging::windowing::{Function, Lut, Voi, Window};
 
 const SAMPLES_PER_PIXEL: Tag = (0x0028, 0x0002);

@@ -4,6 +4,7 @@
 //! candle-onnx. Nothing that a node makes may be larger than [`LARGEST`], which is asked before it is made.
 
 mod candle;
+mod inputs;
 mod own;
 mod parts;
 mod pool;

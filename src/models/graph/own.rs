@@ -1,7 +1,8 @@
 //! Nodes that our own ops run: what candle-onnx lacks, does slowly, or does otherwise than the format says.
 
-use candle_core::{DType, Error, Module, Result, Tensor, bail};
+use candle_core::{Module, Result, Tensor, bail};
 
+use super::inputs::{Constants, axis, fault, fixed, numbers, one, ours};
 use super::segment::{Kind, Run};
 use super::window::{Pads, Window};
 use super::{pool, room, shapes};
@@ -32,9 +33,6 @@ pub(super) const KNOWN: &[(&str, usize)] = &[
     ("Squeeze", 1),
     ("Unsqueeze", 1),
 ];
-
-/// Finds the constant that is an input.
-pub(super) type Constants<'a> = dyn Fn(usize) -> Option<Tensor> + 'a;
 
 /// What the node does; `None` if its operator is not ours.
 pub(super) fn run(node: &Node, constant: &Constants) -> error::Result<Option<Run>> {
@@ -75,38 +73,6 @@ pub(super) fn kind(node: &Node, constant: &Constants) -> Kind {
         "Flatten" | "Reshape" => Kind::LiningUp,
         _ => Kind::Other,
     }
-}
-
-/// A node of one input, which makes one value.
-pub(super) fn one(of: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static) -> Run {
-    Box::new(move |inputs| Ok(vec![of(given(inputs, 0)?)?]))
-}
-
-pub(super) fn given(inputs: &[Option<Tensor>], i: usize) -> Result<&Tensor> {
-    inputs.get(i).and_then(Option::as_ref).ok_or_else(|| Error::Msg(format!("its input {i} is missing")))
-}
-
-pub(super) fn fault(cause: impl Into<String>) -> error::Error {
-    error::Error::new(cause)
-}
-
-/// Candle's error as ours.
-fn ours(error: Error) -> error::Error {
-    super::super::build::fault(error)
-}
-
-/// An input that must be constant floats; `None` if it is left out.
-pub(super) fn fixed(node: &Node, constant: &Constants, i: usize, what: &str) -> error::Result<Option<Tensor>> {
-    match node.inputs.get(i).filter(|name| !name.is_empty()).map(|_| constant(i)) {
-        None => Ok(None),
-        Some(Some(found)) if found.dtype() == DType::F32 => Ok(Some(found)),
-        Some(Some(found)) => Err(fault(format!("its {what} holds {:?} values, not floats", found.dtype()))),
-        Some(None) => Err(fault(format!("its {what} changes from image to image"))),
-    }
-}
-
-pub(super) fn numbers(x: &Tensor) -> error::Result<Vec<f32>> {
-    x.flatten_all().and_then(|x| x.to_vec1()).map_err(ours)
 }
 
 fn conv(node: &Node, constant: &Constants) -> error::Result<Run> {
@@ -257,13 +223,4 @@ fn mean(node: &Node, constant: &Constants) -> Run {
             if keep { x.mean_keepdim(axes) } else { x.mean(axes) }
         }
     })
-}
-
-/// The place of an axis, which may be counted from the end.
-pub(super) fn axis(axis: i64, rank: usize) -> Result<usize> {
-    let place = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
-    match usize::try_from(place) {
-        Ok(place) if place < rank => Ok(place),
-        _ => bail!("axis {axis} of {rank}"),
-    }
 }

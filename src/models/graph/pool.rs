@@ -34,7 +34,7 @@ pub(super) fn max(node: &Node) -> error::Result<Run> {
     let window = window(node)?;
     let ours = (window.kernel, window.stride, window.dilation) == ([3, 3], [2, 2], [1, 1]);
     let ours = ours && window.pads == Pads::Fixed([1; 4]);
-    Ok(super::own::one(move |x| {
+    Ok(super::inputs::one(move |x| {
         if ours {
             return ops::max_pool_3(&x.contiguous()?);
         }
@@ -54,7 +54,7 @@ pub(super) fn average(node: &Node) -> error::Result<Run> {
     let counted = node.int("count_include_pad", 0) != 0 || window.pads == Pads::Fixed([0; 4]);
     let half = (window.kernel, window.stride, window.dilation) == ([2, 2], [2, 2], [1, 1]);
     let half = half && window.pads == Pads::Fixed([0; 4]);
-    Ok(super::own::one(move |x| {
+    Ok(super::inputs::one(move |x| {
         if half {
             return ops::avg_pool_2(&x.contiguous()?);
         }

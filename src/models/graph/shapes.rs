@@ -2,7 +2,7 @@
 
 use candle_core::{Error, Result, Tensor, bail};
 
-use super::own::{Constants, axis, fault, fixed, given, numbers, one};
+use super::inputs::{Constants, axis, fault, fixed, given, numbers, one};
 use super::room;
 use super::segment::Run;
 use super::window::walled;

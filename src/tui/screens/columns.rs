@@ -1,6 +1,6 @@
 //! The columns of the table of labels.
 
-use crate::audit::reproduce::Item;
+use crate::audit::reproduction::Item;
 use crate::metrics::compare::Comparison;
 use crate::metrics::evaluation::LabelEvaluation;
 use crate::metrics::operating_point::{Confusion, Measures};

@@ -2,7 +2,7 @@
 
 use ratatui::text::Line;
 
-use crate::audit::reproduce::{Item, Reproduction};
+use crate::audit::reproduction::{Item, Reproduction};
 use crate::cards::published::Metric;
 use crate::labels;
 use crate::tui::beside::Published;

@@ -4,6 +4,7 @@
 mod densenet;
 mod graph;
 mod mobilenet;
+mod node;
 mod proto;
 mod read;
 mod reader;

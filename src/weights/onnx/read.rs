@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::super::mapped::Bytes;
-use super::super::open::{Named, Network};
+use super::super::origin::Network;
 use super::super::program::Program;
+use super::super::values::Named;
 use super::graph::Graph;
 use super::proto::{Fields, Value, broken};
 use super::recognise::Matcher;

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::super::mapped::Bytes;
 use super::super::tensors::elements;
 use super::super::values::{Kind, Values};
-use super::graph::{Attribute, Constant, Data, Node};
+use super::node::{Attribute, Constant, Data, Node};
 use super::proto::{Fields, Value, broken};
 use crate::error::{Error, Result};
 

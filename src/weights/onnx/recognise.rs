@@ -1,8 +1,9 @@
 //! The parts that all networks are made of, matched from a value backwards.
 
-use super::super::open::Named;
+use super::super::values::Named;
 use super::super::values::Values;
-use super::graph::{Constant, Graph, Node};
+use super::graph::Graph;
+use super::node::{Constant, Node};
 use crate::cards::model::{Activation, HeadLayer, Output};
 use crate::error::{Error, Result};
 
