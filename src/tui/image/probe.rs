@@ -2,7 +2,7 @@
 
 use std::io::{Write, stdout};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ratatui::crossterm::event::KeyEvent;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -12,6 +12,9 @@ use crate::tui::keymap;
 
 /// How long a terminal may take to say what it is; over a slow line that is several round trips.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A terminal that is around tmux for less long may not have told tmux yet what it is.
+const YOUTH: Duration = Duration::from_secs(2);
 
 /// Is it Kitty's protocol? And the device attributes, which every terminal tells, so that there is an end to wait for: twice,
 /// since viuer asks for them too, and takes whatever is typed until an answer has come. So one lies ready when it looks. What
@@ -58,17 +61,37 @@ pub fn probe(choice: Choice) -> (Graphics, Vec<KeyEvent>) {
 
 /// Whether tmux passes orders on, and whether the terminal around it knows placeholders.
 fn tmux() -> (bool, bool) {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let said = around();
+        let [passthrough, attached, kind, name] = said.split('|').collect::<Vec<_>>()[..] else {
+            return (false, false);
+        };
+        // tmux 3.3 says 1, later ones on or all.
+        let passthrough = ["1", "on", "all"].contains(&passthrough);
+        let placeholders = WITH_PLACEHOLDERS.iter().any(|known| kind.contains(known) || name.contains(known));
+        let young = attached.parse().map_or(true, |then| {
+            SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_secs(then)).is_ok_and(|age| age < YOUTH)
+        });
+        let may_answer = kind.is_empty() && young && Instant::now() < end;
+        if !passthrough || placeholders || !may_answer {
+            return (passthrough, placeholders);
+        }
+        std::thread::sleep(PATIENCE / 20);
+    }
+}
+
+/// Of the pane that this runs in: whether tmux passes orders on; of the terminal around: since when, in seconds from
+/// 1970, what it calls itself, and what its terminfo entry is called. All in small letters.
+fn around() -> String {
     let mut command = Command::new("tmux");
     command.args(["display-message", "-p"]);
     if let Ok(pane) = std::env::var("TMUX_PANE") {
         command.args(["-t", &pane]);
     }
-    command.arg("#{allow-passthrough} #{client_termtype} #{client_termname}").stdin(Stdio::null());
-    let Ok(output) = command.output() else { return (false, false) };
-    let said = String::from_utf8_lossy(&output.stdout).to_lowercase();
-    let (passthrough, outer) = said.split_once(' ').unwrap_or_default();
-    // tmux 3.3 says 1, later ones on or all.
-    (["1", "on", "all"].contains(&passthrough), WITH_PLACEHOLDERS.iter().any(|name| outer.contains(name)))
+    command.arg("#{allow-passthrough}|#{client_created}|#{client_termtype}|#{client_termname}").stdin(Stdio::null());
+    let said = command.output().map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&said).trim_end().to_lowercase()
 }
 
 /// Sends the questions and gives all that is read until the first device attributes have come or `patience` is over.
