@@ -390,13 +390,21 @@ impl Work<'_> {
         let Plan { rows, columns, groups, .. } = self.plan;
         let (depth, outputs, taps) = (self.depth, self.outputs / groups, rows.kernel * columns.kernel);
         let pack = |weight: &[f32], (down, across): (usize, usize)| {
-            let of_input = |c: usize| {
+            let reached =
+                (rows.kernel - down).div_ceil(rows.stride) * (columns.kernel - across).div_ceil(columns.stride);
+            let mut turned = cpu::zeros(depth * outputs * reached);
+            turned.par_chunks_exact_mut(outputs * reached).enumerate().for_each(|(c, turned)| {
                 let kernels = weight.chunks_exact(taps).skip(c).step_by(depth);
-                let lines =
-                    kernels.flat_map(move |kernel| kernel.chunks_exact(columns.kernel).skip(down).step_by(rows.stride));
-                lines.flat_map(move |line| line[across..].iter().step_by(columns.stride).copied())
-            };
-            let turned: Vec<f32> = (0..depth).into_par_iter().flat_map_iter(of_input).collect();
+                for (kernel, turned) in kernels.zip(turned.chunks_exact_mut(reached)) {
+                    if reached == taps {
+                        turned.copy_from_slice(kernel);
+                        continue;
+                    }
+                    let lines = kernel.chunks_exact(columns.kernel).skip(down).step_by(rows.stride);
+                    let values = lines.flat_map(|line| line[across..].iter().step_by(columns.stride));
+                    turned.iter_mut().zip(values).for_each(|(t, v)| *t = *v);
+                }
+            });
             Packed::new(self.set, &turned, &vec![0.0; depth])
         };
         let each = move || (0..first_taps(rows)).flat_map(move |y| (0..first_taps(columns)).map(move |x| (y, x)));

@@ -3,8 +3,9 @@
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Module, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use super::kernels::{self, MaxPoolGradient, Set};
 use super::maps::{Layer, Maps};
-use super::{Windows, cpu, kernels, largest, placed, places};
+use super::{Windows, cpu, largest, placed, places};
 
 /// Largest value of each 3x3 window, two pixels apart, over an image with one row and column of padding that never wins:
 /// `[n, c, h, w]` to `[n, c, ceil(h / 2), ceil(w / 2)]`.
@@ -143,7 +144,6 @@ impl CustomOp1 for MaxPool3 {
     }
 }
 
-/// Gives the gradient of each window to its largest value, the first of equals, as PyTorch does; NaN is the largest.
 struct MaxPool3Gradient;
 
 impl CustomOp2 for MaxPool3Gradient {
@@ -155,22 +155,11 @@ impl CustomOp2 for MaxPool3Gradient {
         let [_, _, h, w] = cpu::shape(lx)?;
         let [_, _, rows, columns] = cpu::shape(lg)?;
         let (x, grad) = (cpu::values(self.name(), x, lx)?, cpu::values(self.name(), grad, lg)?);
-        let mut out = cpu::zeros(x.len());
+        let (mut out, set) = (cpu::zeros(x.len()), Set::best());
         let planes = x.par_chunks_exact(h * w).zip(grad.par_chunks_exact(rows * columns));
-        planes.zip(out.par_chunks_exact_mut(h * w)).for_each(|((x, grad), out)| {
-            for (i, grad) in grad.iter().enumerate() {
-                let (top, left) = (i / columns * 2, i % columns * 2);
-                let mut best = top.saturating_sub(1) * w + left.saturating_sub(1);
-                for y in top.saturating_sub(1)..(top + 2).min(h) {
-                    for at in y * w + left.saturating_sub(1)..y * w + (left + 2).min(w) {
-                        if x[at] > x[best] || (x[at].is_nan() && !x[best].is_nan()) {
-                            best = at;
-                        }
-                    }
-                }
-                out[best] += grad;
-            }
-        });
+        let planes = planes.zip(out.par_chunks_exact_mut(h * w)).with_min_len(2);
+        let pool = || MaxPoolGradient::new(h, w);
+        planes.for_each_init(pool, |pool, ((x, grad), out)| pool.run(set, x, grad, out));
         Ok((CpuStorage::F32(out), lx.shape().clone()))
     }
 }
