@@ -144,16 +144,22 @@ fn model(name: String) -> Item {
 
 fn weights(card: &ModelCard, home: &Home, name: &str) -> (String, Vec<String>) {
     let about = format!("{}: {} ({})", card.architecture, card.labels.join(", "), card.licence);
+    let labels = match card.labels.len() {
+        1 => "1 label".to_owned(),
+        n => format!("{n} labels"),
+    };
     let Some(path) = &card.weights.path else {
-        let says = format!("{} labels, weights are on the Hub", card.labels.len());
-        return (says, vec![about, format!("  get them: roentgen weights fetch {name}")]);
+        return (
+            format!("{labels}, weights are on the Hub"),
+            vec![about, format!("  get them: roentgen weights fetch {name}")],
+        );
     };
     match catalogue::file_of(card, home, path) {
         Ok(CardFile::Path(path)) if !path.is_file() => {
             let source = card.source.clone().map(|s| format!("; the card says where from: {s}")).unwrap_or_default();
             ("weights are missing".into(), vec![about, format!("missing: {}{source}", path.display())])
         }
-        Ok(_) => (format!("{} labels, weights are here", card.labels.len()), vec![about]),
+        Ok(_) => (format!("{labels}, weights are here"), vec![about]),
         Err(e) => ("weights are missing".into(), vec![about, e.to_string()]),
     }
 }

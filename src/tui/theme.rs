@@ -80,7 +80,7 @@ impl Theme {
 
     /// Of axes and of what stands back.
     pub fn faint(&self) -> Color {
-        self.colour(243, 246)
+        self.colour(243, 242)
     }
 
     /// Text that stands back.
