@@ -21,7 +21,11 @@ pub fn text(opened: &Opened, every: bool) -> Result<String> {
         text += &facts(card);
     }
     if let Some(origin) = opened.tensors.origin() {
-        text += &format!("format        {}\nnaming        {}\n", origin.format, origin.naming);
+        text += &format!("format        {}\n", origin.format);
+        // A graph that is run node by node keeps its own names.
+        if origin.program.is_none() {
+            text += &format!("naming        {}\n", origin.naming);
+        }
         if let Some(network) = &origin.network {
             text += &format!("recognised    {}\n", network.architecture);
         }
@@ -41,7 +45,7 @@ pub fn text(opened: &Opened, every: bool) -> Result<String> {
     if let Some(card) = &opened.card {
         let model = models::build(card, opened.tensors.clone(), &Device::Cpu)
             .map_err(|e| e.at(format_args!("model `{}`", card.name)))?;
-        text += &format!("\n{}", layers(card, &model)?);
+        text += &format!("\n{}", layers(card, &model, opened)?);
     }
     let table = if every { tensors(opened) } else { parts(opened) };
     Ok(format!("{text}\n{table}"))
@@ -64,8 +68,10 @@ fn facts(card: &ModelCard) -> String {
 }
 
 /// The layers and the shapes of their maps.
-fn layers(card: &ModelCard, model: &Model) -> Result<String> {
-    let side = card.input_size().unwrap_or(SIDE);
+fn layers(card: &ModelCard, model: &Model, opened: &Opened) -> Result<String> {
+    // A graph may take pictures of one size only.
+    let fixed = opened.tensors.origin().and_then(|origin| *origin.program.as_ref()?.sizes.get(2)?);
+    let side = card.input_size().or(fixed).unwrap_or(SIDE);
     let fault = |e: candle_core::Error| Error::new(e.to_string()).at("the layers' shapes");
     let x = Tensor::zeros((1, card.input.channels, side, side), DType::F32, &Device::Cpu).map_err(fault)?;
     let shape = format!("maps of {side} x {side} pixels");

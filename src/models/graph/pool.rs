@@ -33,7 +33,7 @@ fn places(window: &Window, padded: &Tensor, sizes: [usize; 2]) -> Result<Vec<Ten
 pub(super) fn max(node: &Node) -> error::Result<Run> {
     let window = window(node)?;
     let ours = (window.kernel, window.stride, window.dilation) == ([3, 3], [2, 2], [1, 1]);
-    let ours = ours && window.pads == Pads::Fixed([1; 4]);
+    let ours = ours && window.pads == Pads::Fixed([1; 4]) && !window.ceil;
     Ok(super::inputs::one(move |x| {
         if ours {
             return ops::max_pool_3(&x.contiguous()?);
@@ -51,9 +51,14 @@ pub(super) fn max(node: &Node) -> error::Result<Run> {
 /// The mean of each window; what is around the image counts only if the node says so.
 pub(super) fn average(node: &Node) -> error::Result<Run> {
     let window = window(node)?;
-    let counted = node.int("count_include_pad", 0) != 0 || window.pads == Pads::Fixed([0; 4]);
+    let bare = window.pads == Pads::Fixed([0; 4]);
+    if window.ceil && !bare && node.int("count_include_pad", 0) != 0 {
+        return Err(error::Error::new("`ceil_mode` with `count_include_pad` is not run here"));
+    }
+    // What a last window has beyond the image never counts.
+    let counted = !window.ceil && (bare || node.int("count_include_pad", 0) != 0);
     let half = (window.kernel, window.stride, window.dilation) == ([2, 2], [2, 2], [1, 1]);
-    let half = half && window.pads == Pads::Fixed([0; 4]);
+    let half = half && bare && !window.ceil;
     Ok(super::inputs::one(move |x| {
         if half {
             return ops::avg_pool_2(&x.contiguous()?);
@@ -73,4 +78,57 @@ pub(super) fn average(node: &Node) -> error::Result<Run> {
             false => sum(x)? / sum(&x.ones_like()?)?,
         }
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::Attribute;
+    use candle_core::Device;
+
+    fn pooled(op: &str, sizes: [i64; 4], x: &Tensor) -> (Vec<usize>, Vec<f32>) {
+        let [kernel, stride, pad, dilation] = sizes;
+        let ints = |name: &str, values: Vec<i64>| (name.to_owned(), Attribute::Ints(values));
+        let attributes = [
+            ints("kernel_shape", vec![kernel; 2]),
+            ints("strides", vec![stride; 2]),
+            ints("pads", vec![pad; 4]),
+            ints("dilations", vec![dilation; 2]),
+            ("ceil_mode".to_owned(), Attribute::Int(1)),
+        ];
+        let (inputs, outputs) = (vec!["x".to_owned()], vec!["y".to_owned()]);
+        let node = Node { op: op.into(), name: "pool".into(), inputs, outputs, attributes: attributes.into() };
+        let run = if op == "MaxPool" { max(&node) } else { average(&node) };
+        let y = run.unwrap()(&[Some(x.clone())]).unwrap().remove(0);
+        (y.dims()[2..].to_vec(), y.flatten_all().unwrap().to_vec1().unwrap())
+    }
+
+    /// PyTorch 2.15's `max_pool2d` and `avg_pool2d` (`count_include_pad=False`) with `ceil_mode=True`.
+    #[test]
+    fn last_windows_that_reach_beyond_the_image_are_pytorchs() {
+        let values: Vec<_> = (0..30).map(|i| ((i * 7) % 11) as f32 - 5.0).collect();
+        let x = Tensor::from_vec(values, (1, 1, 5, 6), &Device::Cpu).unwrap();
+        let maxima: [([i64; 4], [usize; 2], &[f32]); 4] = [
+            ([3, 2, 0, 1], [2, 3], &[5., 5., 4., 5., 5., 4.]),
+            ([3, 2, 1, 1], [3, 4], &[4., 5., 5., -3., 4., 5., 4., 4., 5., 5., 4., 2.]),
+            ([2, 3, 0, 1], [2, 2], &[4., 5., 5., 4.]),
+            ([2, 2, 0, 2], [2, 3], &[5., 5., 1., 5., 5., 4.]),
+        ];
+        for (sizes, shape, expected) in maxima {
+            assert_eq!(pooled("MaxPool", sizes, &x), (shape.to_vec(), expected.to_vec()), "{sizes:?}");
+        }
+        let means: [([i64; 4], [usize; 2], &[f32]); 2] = [
+            ([2, 2, 0, 1], [3, 3], &[0.25, 0.5, -2.0, -1.0, 2.0, -0.5, 1.5, -1.0, 2.0]),
+            (
+                [3, 2, 1, 1],
+                [3, 4],
+                &[0.25, 0.66667, 0.0, -4.0, 0.0, 0.11111, -0.55556, 0.33333, -0.25, 0.16667, -0.5, 1.0],
+            ),
+        ];
+        for (sizes, shape, expected) in means {
+            let (found, values) = pooled("AveragePool", sizes, &x);
+            assert_eq!(found, shape, "{sizes:?}");
+            assert!(values.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{sizes:?}: {values:?}");
+        }
+    }
 }

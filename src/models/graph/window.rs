@@ -17,6 +17,8 @@ pub(super) struct Window {
     pub stride: [usize; 2],
     pub dilation: [usize; 2],
     pub pads: Pads,
+    /// Whether a last window that begins on the image may reach beyond what is around it.
+    pub ceil: bool,
 }
 
 /// What is put around an image.
@@ -41,23 +43,26 @@ impl Window {
         if kernel.iter().any(|k| !(1..=LONGEST as usize).contains(k)) {
             return Err(fault(format!("a kernel of {kernel:?} is not run here")));
         }
-        if node.int("ceil_mode", 0) != 0 {
-            return Err(fault("`ceil_mode` is not run here".into()));
-        }
         let pads = match node.text("auto_pad") {
             "" | "NOTSET" => Pads::Fixed(four(&numbers("pads", 4, 0)?)),
             "VALID" => Pads::Fixed([0; 4]),
             "SAME_UPPER" => Pads::Same,
             other => return Err(fault(format!("`auto_pad` {other} is not run here"))),
         };
+        let ceil = node.int("ceil_mode", 0) != 0;
         let (stride, dilation) = (numbers("strides", 2, 1)?, numbers("dilations", 2, 1)?);
-        Ok(Self { kernel, stride: [stride[0], stride[1]], dilation: [dilation[0], dilation[1]], pads })
+        Ok(Self { kernel, stride: [stride[0], stride[1]], dilation: [dilation[0], dilation[1]], pads, ceil })
     }
 
     /// Rows and columns before and behind an image of these.
     fn amounts(&self, sizes: [usize; 2]) -> [usize; 4] {
         match self.pads {
-            Pads::Fixed(pads) => pads,
+            Pads::Fixed([top, left, bottom, right]) => [
+                top,
+                left,
+                bottom + self.beyond(0, sizes[0], top, bottom),
+                right + self.beyond(1, sizes[1], left, right),
+            ],
             Pads::Same => {
                 let total = |i: usize| {
                     let covered = (sizes[i].div_ceil(self.stride[i]).max(1) - 1) * self.stride[i] + self.span(i);
@@ -67,6 +72,13 @@ impl Window {
                 [rows / 2, columns / 2, rows - rows / 2, columns - columns / 2]
             }
         }
+    }
+
+    /// Rows or columns that a last window needs beyond those around the image.
+    fn beyond(&self, axis: usize, size: usize, before: usize, after: usize) -> usize {
+        let Some(rest) = (size + before + after).checked_sub(self.span(axis)).filter(|_| self.ceil) else { return 0 };
+        let start = rest.next_multiple_of(self.stride[axis]);
+        if start < size + before { start - rest } else { 0 }
     }
 
     /// Rows or columns from the first of a window to its last.
