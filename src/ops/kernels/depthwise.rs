@@ -1,7 +1,8 @@
 //! Depthwise 3x3 convolution of one plane.
 
+use super::on_set;
 use super::set::Set;
-use super::vector::{Portable, Vector};
+use super::vector::Vector;
 
 /// One plane by nine taps.
 pub(in crate::ops) struct Depthwise<'a> {
@@ -31,29 +32,9 @@ impl Depthwise<'_> {
         // SAFETY: the processor has the set's instructions; the assertions hold every read, which goes at most `SLACK`
         // values beyond the last column, and writes stay inside their rows.
         unsafe {
-            match set {
-                #[cfg(target_arch = "x86_64")]
-                Set::Avx512 => rows_avx512(self, width, out),
-                #[cfg(target_arch = "x86_64")]
-                Set::Avx2 => rows_avx2(self, width, out),
-                Set::Portable => rows::<Portable>(self, width, out),
-            }
+            on_set!(set, rows(self => depthwise: &Depthwise, width => width: usize, out => out: &mut [f32]));
         }
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn rows_avx512(depthwise: &Depthwise, width: usize, out: &mut [f32]) {
-    // SAFETY: the caller's.
-    unsafe { rows::<std::arch::x86_64::__m512>(depthwise, width, out) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn rows_avx2(depthwise: &Depthwise, width: usize, out: &mut [f32]) {
-    // SAFETY: the caller's.
-    unsafe { rows::<std::arch::x86_64::__m256>(depthwise, width, out) }
 }
 
 #[inline(always)]

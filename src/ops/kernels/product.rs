@@ -10,9 +10,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::on_set;
 use super::set::Set;
 use super::shared::Shared;
-use super::vector::{Portable, Vector};
+use super::vector::Vector;
 
 /// Weights in the order in which the kernel reads them.
 #[derive(Debug)]
@@ -201,13 +202,7 @@ impl Product<'_> {
         let to = panel.as_mut_ptr();
         // SAFETY: the set is one that the processor has, `check` holds the reads, and the panel has just been sized.
         unsafe {
-            match self.weight.set {
-                #[cfg(target_arch = "x86_64")]
-                Set::Avx512 => pack_avx512(self, tile, to),
-                #[cfg(target_arch = "x86_64")]
-                Set::Avx2 => pack_avx2(self, tile, to),
-                Set::Portable => pack::<Portable>(self, tile, to),
-            }
+            on_set!(self.weight.set, pack(self => product: &Product, tile => tile: Tile, to => to: *mut f32));
         }
         Source { start: to, plane: width }
     }
@@ -220,13 +215,13 @@ impl Product<'_> {
     unsafe fn blocks(&self, set: Set, tile: Tile, source: Source, blocks: Range<usize>, out: *mut f32) {
         // SAFETY: the caller's, and the set is one that the processor has.
         unsafe {
-            match set {
-                #[cfg(target_arch = "x86_64")]
-                Set::Avx512 => blocks_avx512(self, tile, source, blocks, out),
-                #[cfg(target_arch = "x86_64")]
-                Set::Avx2 => blocks_avx2(self, tile, source, blocks, out),
-                Set::Portable => blocks_of::<Portable, 4>(self, tile, source, blocks, out),
-            }
+            on_set!(set, blocks_of<[8], [4]>(
+                self => product: &Product,
+                tile => tile: Tile,
+                source => source: Source,
+                blocks => blocks: Range<usize>,
+                out => out: *mut f32
+            ));
         }
     }
 }
@@ -247,34 +242,6 @@ struct Source {
 unsafe impl Send for Source {}
 // SAFETY: as above.
 unsafe impl Sync for Source {}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn pack_avx512(product: &Product, tile: Tile, to: *mut f32) {
-    // SAFETY: the caller's.
-    unsafe { pack::<std::arch::x86_64::__m512>(product, tile, to) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn pack_avx2(product: &Product, tile: Tile, to: *mut f32) {
-    // SAFETY: the caller's.
-    unsafe { pack::<std::arch::x86_64::__m256>(product, tile, to) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn blocks_avx512(product: &Product, tile: Tile, source: Source, blocks: Range<usize>, out: *mut f32) {
-    // SAFETY: the caller's.
-    unsafe { blocks_of::<std::arch::x86_64::__m512, 8>(product, tile, source, blocks, out) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn blocks_avx2(product: &Product, tile: Tile, source: Source, blocks: Range<usize>, out: *mut f32) {
-    // SAFETY: the caller's.
-    unsafe { blocks_of::<std::arch::x86_64::__m256, 4>(product, tile, source, blocks, out) }
-}
 
 /// Copies a tile of every channel to `to`; zeros fill the last register.
 #[inline(always)]
