@@ -26,7 +26,7 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("device", &[]),
     ("models", &["ops", "weights", "hub"]),
     ("train", &["data", "imaging", "models", "ops", "metrics", "inference", "weights", "device"]),
-    ("inference", &["data", "imaging", "models", "device"]),
+    ("inference", &["data", "imaging", "models", "device", "audit"]),
     ("cluster", &["inference"]),
     ("explain", &["models", "imaging", "data", "metrics"]),
     ("metrics", &[]),

@@ -4,6 +4,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use roentgen::data::phantom::{Cohort, PhantomId, render};
+
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A tmux server of its own, which ends with the test.
@@ -136,6 +138,30 @@ fn from_home_to_a_run_and_a_picture() {
     tmux.send(&["Enter"]);
     let found = tmux.wait("▀▀▀▀");
     assert!(found.contains("by phantom-densenet") && found.contains("Cardiomegaly"), "{found}");
+    tmux.send(&["q"]);
+    tmux.wait("$");
+}
+
+#[test]
+fn what_is_known_before_a_run_stands_beside_it() {
+    let Some(tmux) = Tmux::start("beforehand", (100, 30)) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for (label, patients) in [("Effusion", 1..9), ("NORMAL", 9..25)] {
+        std::fs::create_dir_all(folder.path().join("inverted").join(label)).unwrap();
+        for patient in patients {
+            let drawn = render(&Cohort::new(1, 30, 128).unwrap(), &PhantomId { patient, index: 0 });
+            let mut picture = image::GrayImage::from_raw(drawn.size, drawn.size, drawn.pixels).unwrap();
+            image::imageops::invert(&mut picture);
+            picture.save(folder.path().join(format!("inverted/{label}/{patient}.png"))).unwrap();
+        }
+    }
+    let program = env!("CARGO_BIN_EXE_roentgen");
+    let evaluate = format!("{program} evaluate --model phantom-densenet --data inverted --out run");
+    tmux.send(&[&format!("cd {} && {evaluate}", folder.path().display()), "Enter"]);
+    tmux.wait("Reliability");
+    tmux.send(&["8"]);
+    let told = tmux.wait("note: pictures inverted?");
+    assert!(told.contains("note: the data say nothing of Cardiomegaly, Nodule"), "{told}");
     tmux.send(&["q"]);
     tmux.wait("$");
 }

@@ -61,7 +61,7 @@ pub fn run(args: &args::Demo) -> Result<()> {
         others: Others::Refused,
     };
     let (samples, card) = (plan.dataset.samples[..EXPLAINED].to_vec(), plan.model.0.clone());
-    evaluate::carry_out(plan, args.headless)?;
+    evaluate::carry_out(plan, Vec::new(), args.headless)?;
     explain(&card, &samples, &out.join("explain"))?;
     report_and_verify(&RunFolder::new(&out), args.out.is_some())
 }

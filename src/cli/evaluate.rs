@@ -13,8 +13,8 @@ use crate::files;
 use crate::inference::engine::Pace;
 use crate::inference::journal::Others;
 use crate::inference::part::Part;
+use crate::inference::preflight::before;
 use crate::inference::session::{Plan, Session, Start};
-use crate::labels;
 use crate::metrics::evaluation::{self, Evaluation, Settings};
 use crate::metrics::recalibration::Calibrators;
 use crate::predictions;
@@ -34,7 +34,6 @@ pub fn run(args: &args::Evaluate) -> Result<()> {
     let (model, model_home) = catalogue::model(&work.model)?;
     let card = catalogue::dataset(&work.data)?;
     let mut dataset = data::load(&card, work.root.as_deref(), work.split.as_deref())?;
-    dataset.notes.iter().for_each(|n| note(n));
     if let Some(limit) = work.limit {
         dataset.samples.truncate(limit);
     }
@@ -43,8 +42,10 @@ pub fn run(args: &args::Evaluate) -> Result<()> {
         Some(out) => RunFolder::new(out),
         None => RunFolder::usual(&model, &card, work.split.as_deref(), args.shard),
     };
-    label_notes(&model, &dataset.labels);
-    preflight::before(&model, &model_home, &dataset, &place.device)?;
+    let mut notes = dataset.notes.clone();
+    notes.extend(before(&model, &model_home, &dataset, &place.device)?);
+    notes.iter().for_each(|n| note(n));
+    let notes = [place.notes.clone(), notes].concat();
     let calibration = work.calibration.as_deref().map(|path| calibration(path, &model)).transpose()?;
     let plan = Plan {
         model: (model, model_home),
@@ -62,22 +63,22 @@ pub fn run(args: &args::Evaluate) -> Result<()> {
         resume: args.resume,
         others: if args.overlap { Others::Tolerated } else { Others::Refused },
     };
-    carry_out(plan, args.headless)
+    carry_out(plan, notes, args.headless)
 }
 
-/// Runs a plan to its end and prints what a person is told about it; on a terminal in the UI.
-pub fn carry_out(plan: Plan, headless: bool) -> Result<()> {
-    let text = if headless || !tui::on_terminal() { in_text(plan) } else { in_ui(plan) };
+/// Runs a plan to its end and prints what a person is told about it; on a terminal in the UI, which shows the notes again.
+pub fn carry_out(plan: Plan, notes: Vec<String>, headless: bool) -> Result<()> {
+    let text = if headless || !tui::on_terminal() { in_text(plan) } else { in_ui(plan, notes) };
     print(&text?)
 }
 
-fn in_ui(plan: Plan) -> Result<String> {
+fn in_ui(plan: Plan, notes: Vec<String>) -> Result<String> {
     let folder = plan.folder.clone();
     let watch = Watch::new(folder.clone(), &plan.model.0, plan.policy, plan.dataset.clone());
     let policy = plan.policy;
     let mut app = App::new(Theme::from_env());
     match Session::begin(plan)? {
-        Start::Begun(session) => app.start(Begun { session, watch, policy, notes: Vec::new() }),
+        Start::Begun(session) => app.start(Begun { session, watch, policy, notes }),
         Start::AlreadyFinished => app.open(folder.path()),
     }
     event::run(&mut app, Choice::Auto)?;
@@ -135,21 +136,6 @@ pub fn calibration(path: &Path, model: &ModelCard) -> Result<Calibration> {
     calibrators.check_fits(&model.name, &model.labels).map_err(|e| e.at(path.display()))?;
     softmax_note(model);
     Ok(Calibration { sha256: files::sha256(content.as_bytes()), content })
-}
-
-/// Says which labels are in only one of model and data.
-fn label_notes(model: &ModelCard, dataset: &[String]) {
-    let only = |of: &[String], other: &[String]| -> Vec<String> {
-        of.iter().filter(|name| labels::find(other, name).is_none()).cloned().collect()
-    };
-    let lacking = only(&model.labels, dataset);
-    if !lacking.is_empty() {
-        note(&format!("the data say nothing of {}: predicted, not evaluated", lacking.join(", ")));
-    }
-    let unknown = only(dataset, &model.labels);
-    if !unknown.is_empty() {
-        note(&format!("the model does not know {}: left out", unknown.join(", ")));
-    }
 }
 
 /// What a person is told of a finished run.

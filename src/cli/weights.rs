@@ -10,13 +10,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::audit::preflight;
 use crate::cards::catalogue::{self, Home};
 use crate::cards::model::{ModelCard, Reference};
-use crate::cli::preflight::facts;
 use crate::cli::table::{Side, Table};
 use crate::cli::{args, print, weights_show, weights_verify};
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hub::{self, Lock, Places};
+use crate::inference::preflight::facts;
 use crate::models;
 use crate::weights::{self, Tensors};
 

@@ -9,5 +9,6 @@ pub mod merge;
 pub mod part;
 mod passes;
 pub mod prefetch;
+pub mod preflight;
 pub mod prepare;
 pub mod session;

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::inference::engine::{Pace, Progress};
 use crate::inference::finding::Finding;
 use crate::inference::journal::Others;
+use crate::inference::preflight;
 use crate::inference::session::{Plan, Session, Start};
 use crate::metrics::evaluation::{self, Evaluation, Settings};
 use crate::metrics::recalibration::Calibrators;
@@ -31,7 +32,7 @@ pub struct Begun {
     pub watch: Watch,
     /// What becomes of uncertain and unmentioned labels.
     pub policy: Policy,
-    /// What a person should know of the device.
+    /// What a person should know before it, a line each.
     pub notes: Vec<String>,
 }
 
@@ -58,7 +59,9 @@ pub fn begin(request: &Request) -> Result<Begun> {
     let split = Some(request.split.as_str()).filter(|s| !s.is_empty());
     let dataset = data::load(&card, request.images.as_deref(), split)?;
     let folder = RunFolder::usual(&model, &card, split, None);
-    let (policy, notes) = (Policy::default(), place.notes.clone());
+    let before = preflight::before(&model, &home, &dataset, &place.device)?;
+    let notes = [place.notes.clone(), dataset.notes.clone(), before].concat();
+    let policy = Policy::default();
     let watch = Watch::new(folder.clone(), &model, policy, dataset.clone());
     let plan = Plan {
         model: (model, home),

@@ -43,6 +43,8 @@ pub struct RunScreen {
     /// A training that is watched instead of a run.
     training: Option<TrainingWatch>,
     progress: Option<(Progress, Instant, usize)>,
+    /// What was to be known before this process's run.
+    notes: Vec<String>,
     /// Pictures that went through the device together at first.
     batch: usize,
     ended: Option<Result<(), Error>>,
@@ -52,8 +54,7 @@ impl RunScreen {
     /// Starts a run that was begun.
     pub fn start(&mut self, begun: Begun, shared: &mut Shared) {
         let folder = Some(begun.watch.folder.path().to_owned());
-        begun.notes.into_iter().for_each(|note| shared.say(note));
-        *self = Self { watch: Some(Box::new(begun.watch)), folder, ..Self::default() };
+        *self = Self { watch: Some(Box::new(begun.watch)), folder, notes: begun.notes, ..Self::default() };
         self.control = Some(live::start(begun.session, begun.policy, &mut shared.jobs));
     }
 
@@ -176,6 +177,8 @@ impl RunScreen {
 
     fn lines(&self, watch: &Watch, width: u16, theme: &Theme) -> Vec<Line<'static>> {
         let mut lines = self.head(watch, width, theme);
+        let notes = self.notes.iter().flat_map(|note| wrapped(&format!("note: {note}"), usize::from(width)));
+        lines.extend(notes.map(|text| Line::styled(text, Style::new().fg(theme.orange()))));
         lines.push(Line::raw(""));
         lines.push(Line::styled(format!("{:<20} {:>6} {:>6}  AUROC  95% CI", "label", "n", "pos"), theme.bold()));
         lines.extend(watch.labels.iter().map(|l| label(l, width, theme)));
