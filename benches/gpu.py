@@ -32,7 +32,7 @@ AGREEMENT = 1e-4
 
 
 def serve(way, name, batch, precision, device):
-    """Prints PyTorch's logits and those in f32, then answers each number of runs on stdin with a line of milliseconds."""
+    """PyTorch's part, with its logits and those in f32: see `peers.answer`."""
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
@@ -53,14 +53,7 @@ def serve(way, name, batch, precision, device):
 
     for _ in range(3):
         logits = run()
-    print(json.dumps([values.ravel().tolist() for values in (logits, single)]), flush=True)
-    for line in sys.stdin:
-        times = []
-        for _ in range(int(line)):
-            start = time.perf_counter()
-            run()
-            times.append((time.perf_counter() - start) * 1e3)
-        print(json.dumps(times), flush=True)
+    peers.answer(run, [values.ravel().tolist() for values in (logits, single)])
 
 
 def least(name, batch, precision, card):

@@ -171,14 +171,19 @@ def trainer(name, batch, threads):
 
 
 def serve(peer, name, batch, threads, folder=None):
-    """Prints the logits, then answers each number of runs on stdin with a line of milliseconds."""
+    """A peer's part: see `answer`."""
     if folder == "train":
         run = trainer(name, int(batch), int(threads))
     elif folder:
         run = reader(folder, name, int(batch), int(threads))
     else:
         run = runner(peer, name, formula("input", (int(batch), 3, 224, 224)), int(threads))
-    print(json.dumps([float(v) for v in run().ravel()]), flush=True)
+    answer(run, [float(v) for v in run().ravel()])
+
+
+def answer(run, logits):
+    """Prints the logits, then answers each number of runs on stdin with a line of milliseconds."""
+    print(json.dumps(logits), flush=True)
     for line in sys.stdin:
         times = []
         for _ in range(int(line)):

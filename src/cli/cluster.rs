@@ -14,12 +14,10 @@ use crate::data;
 use crate::device::Precision;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::inference::batch;
 use crate::models;
 use crate::run::RunFolder;
 use crate::tui::widgets::text::duration;
-
-/// Pictures that go through a device together where nobody says.
-const BATCH: usize = 16;
 
 /// Carries a verb out.
 pub fn run(verb: &args::Cluster) -> Result<()> {
@@ -107,7 +105,7 @@ fn evaluate_options(work: &args::Work, home: &Home) -> Result<Vec<Vec<String>>> 
     let precision = work.precision;
     options.extend((precision != Precision::F32).then(|| ("--precision", Some(precision.to_string()))));
     // The same for all shards, or they could not be merged.
-    options.push(("--batch", Some(work.machine.batch.unwrap_or(BATCH).to_string())));
+    options.push(("--batch", Some(work.machine.batch.unwrap_or(batch::USUAL).to_string())));
     options.extend(work.machine.threads.map(|n| ("--threads", Some(n.to_string()))));
     Ok(words(options))
 }

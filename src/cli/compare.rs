@@ -2,8 +2,8 @@
 
 use crate::cli::args::{self, Format};
 use crate::cli::table::{Side, Table};
-use crate::cli::{inputs, json, note, print};
-use crate::error::{Error, Result};
+use crate::cli::{csv, inputs, json, note, print};
+use crate::error::Result;
 use crate::metrics::comparison::{self, Calls, Difference, LabelComparison, ModelComparison, Replicates};
 use crate::predictions;
 
@@ -137,18 +137,14 @@ fn first_images(label: &LabelComparison, side: &str, name: &str) -> String {
 }
 
 fn disagreements_csv(found: &ModelComparison) -> Result<String> {
-    let mut csv = csv::Writer::from_writer(Vec::new());
-    let failed = |e: &dyn std::fmt::Display| Error::new(format!("cannot write the table: {e}"));
-    csv.write_record(["label", "image", "truth", "right", "score_a", "score_b"]).map_err(|e| failed(&e))?;
-    for label in &found.labels {
-        for d in &label.disagreements {
+    let header = ["label", "image", "truth", "right", "score_a", "score_b"].map(str::to_owned);
+    let rows = found.labels.iter().flat_map(|label| {
+        label.disagreements.iter().map(|d| {
             let [score_a, score_b] = [d.score_a, d.score_b].map(|s| format!("{s:?}"));
-            csv.write_record([&label.label, &d.image, &d.truth.to_string(), d.right, &score_a, &score_b])
-                .map_err(|e| failed(&e))?;
-        }
-    }
-    let bytes = csv.into_inner().map_err(|e| failed(&e))?;
-    String::from_utf8(bytes).map_err(|e| failed(&e))
+            [label.label.clone(), d.image.clone(), d.truth.to_string(), d.right.to_owned(), score_a, score_b]
+        })
+    });
+    csv(std::iter::once(header).chain(rows))
 }
 
 fn signed(value: f64) -> String {

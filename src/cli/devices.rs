@@ -4,11 +4,12 @@ use serde_json::json;
 
 use crate::cli::args::{self, Format};
 use crate::cli::table::{Side, Table};
-use crate::cli::{json, print};
-use crate::device::{self, Card, Fault, instruction_set};
+use crate::cli::{self, json, print};
+use crate::device::{self, Card, Fault, gib, instruction_set};
+use crate::error::Result;
 
 /// Carries the verb out. That there is no card is no error.
-pub fn run(args: &args::Devices) -> crate::error::Result<()> {
+pub fn run(args: &args::Devices) -> Result<()> {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     let (cards, why) = match device::cards() {
         Ok(cards) => (cards, None),
@@ -16,17 +17,13 @@ pub fn run(args: &args::Devices) -> crate::error::Result<()> {
     };
     print(&match args.format {
         Format::Text => text(threads, &cards, why.as_ref()),
-        Format::Csv => csv(&cards),
+        Format::Csv => csv(&cards)?,
         Format::Json => json(&json!({
             "cpu": { "instructions": instruction_set(), "threads": threads },
             "cards": cards,
             "no_card": why.map(|fault| fault.error().to_string()),
         }))?,
     })
-}
-
-fn gib(bytes: u64) -> String {
-    format!("{:.1}", bytes as f64 / f64::from(1 << 30))
 }
 
 /// The cells of a card, which text and CSV share.
@@ -59,11 +56,9 @@ fn text(threads: usize, cards: &[Card], why: Option<&Fault>) -> String {
     format!("{table}{why}")
 }
 
-fn csv(cards: &[Card]) -> String {
+fn csv(cards: &[Card]) -> Result<String> {
     let header = ["device", "name", "gib_free", "gib_total", "compute_capability", "driver_cuda"].map(str::to_owned);
-    let rows = std::iter::once(header).chain(cards.iter().map(cells));
-    // Names of cards have neither commas nor quotes.
-    rows.map(|row| row.join(",") + "\n").collect()
+    cli::csv(std::iter::once(header).chain(cards.iter().map(cells)))
 }
 
 #[cfg(test)]
@@ -93,7 +88,7 @@ mod tests {
                 format!("{device}  {name}      78.0        80.0                 9.0           13.0")
             })
         );
-        assert_eq!(csv(&cards[..1]).lines().nth(1), Some("cuda:0,NVIDIA H100 80GB HBM3,78.0,80.0,9.0,13.0"));
+        assert_eq!(csv(&cards[..1]).unwrap().lines().nth(1), Some("cuda:0,NVIDIA H100 80GB HBM3,78.0,80.0,9.0,13.0"));
         assert_eq!(cards[0].instructions(), "sm_90, CUDA driver 13.0");
         let why = super::text(2, &[], Some(&Fault::NoDriver));
         assert!(why.ends_with(

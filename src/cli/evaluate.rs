@@ -42,8 +42,7 @@ pub fn run(args: &args::Evaluate) -> Result<()> {
         Some(out) => RunFolder::new(out),
         None => RunFolder::usual(&model, &card, work.split.as_deref(), args.shard),
     };
-    let mut notes = dataset.notes.clone();
-    notes.extend(before(&model, &model_home, &dataset, &place.device)?);
+    let notes = before(&model, &model_home, &dataset, &place.device)?;
     notes.iter().for_each(|n| note(n));
     let notes = [place.notes.clone(), notes].concat();
     let calibration = work.calibration.as_deref().map(|path| calibration(path, &model)).transpose()?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::cards::model::ModelCard;
+use crate::cli::csv;
 use crate::cli::table::{Side, Table};
 use crate::error::{Error, Result};
 use crate::explain::localization::{Localization, Mean};
@@ -90,13 +91,11 @@ impl Found {
     }
 
     pub fn csv(&self) -> Result<String> {
-        let fault = |e: String| Error::new(e).at("CSV");
-        let mut out = csv::Writer::from_writer(Vec::new());
         let header = ["image", "label", "probability", "threshold", "positive", "highest", "column", "row"];
-        out.write_record(header.into_iter().chain(["completeness_error", "file"])).map_err(|e| fault(e.to_string()))?;
-        for row in &self.rows {
+        let header = header.into_iter().chain(["completeness_error", "file"]).map(str::to_owned).collect::<Vec<_>>();
+        let rows = self.rows.iter().map(|row| {
             let peak = |i: usize| row.peak.map(|p| p[i].to_string()).unwrap_or_default();
-            let cells = [
+            vec![
                 row.image.clone(),
                 row.label.clone(),
                 row.probability.to_string(),
@@ -107,11 +106,9 @@ impl Found {
                 peak(1),
                 row.completeness_error.map(|e| e.to_string()).unwrap_or_default(),
                 row.file.clone().unwrap_or_default(),
-            ];
-            out.write_record(cells).map_err(|e| fault(e.to_string()))?;
-        }
-        let bytes = out.into_inner().map_err(|e| fault(e.to_string()))?;
-        String::from_utf8(bytes).map_err(|e| fault(e.to_string()))
+            ]
+        });
+        csv(std::iter::once(header).chain(rows))
     }
 
     /// Tables for a person: localisation and trust where they were asked for, else every map.

@@ -107,6 +107,17 @@ fn json(document: &impl serde::Serialize) -> Result<String> {
     Ok(text + "\n")
 }
 
+/// The table that `--format csv` prints, of a header and rows as long as it.
+fn csv<R: IntoIterator<Item: AsRef<[u8]>>>(rows: impl IntoIterator<Item = R>) -> Result<String> {
+    let fault = |e: String| Error::new(e).at("CSV");
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.write_record(row).map_err(|e| fault(e.to_string()))?;
+    }
+    let bytes = writer.into_inner().map_err(|e| fault(e.to_string()))?;
+    String::from_utf8(bytes).map_err(|e| fault(e.to_string()))
+}
+
 /// Prints a remark to stderr; one that nobody can read is dropped.
 fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "note: {text}");

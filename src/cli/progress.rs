@@ -41,11 +41,8 @@ impl Meter {
             self.begun = Instant::now();
             progress.done
         });
-        if progress.batch < self.batch {
-            let batch = progress.batch;
-            let text = format!(
-                "the device's memory is too little for more than {batch} pictures at a time: going on with these"
-            );
+        if let Some(text) = progress.shrunk(self.batch) {
+            let text = format!("{text}: going on with these");
             match &self.bar {
                 Some(bar) => bar.println(format!("note: {text}")),
                 None => note(&text),

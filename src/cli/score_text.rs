@@ -1,12 +1,13 @@
 //! What `roentgen score` prints: tables for people, and one row a label for spreadsheets.
 
+use crate::cli;
 use crate::cli::evaluation_table::{self, interval, number};
 use crate::cli::score::{Document, LabelReadings, Selective};
 use crate::cli::table::{Side, Table};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::metrics::bootstrap::Percentile;
 use crate::metrics::breakdown::Breakdown;
-use crate::metrics::evaluation::Evaluation;
+use crate::metrics::evaluation::{Evaluation, LabelEvaluation};
 use crate::metrics::matching::Match;
 use crate::metrics::operating_point::FittedOn;
 use crate::metrics::policies::UnderPolicies;
@@ -202,8 +203,6 @@ fn matches(found: &[Match]) -> String {
 
 /// One row a label, full precision; empty where there is no number.
 pub fn csv(evaluation: &Evaluation) -> Result<String> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let fault = |e: String| Error::new(e).at("the table of metrics");
     let header = [
         "label",
         "n",
@@ -227,13 +226,12 @@ pub fn csv(evaluation: &Evaluation) -> Result<String> {
         "mce",
         "not_evaluable",
     ];
-    writer.write_record(header).map_err(|e| fault(e.to_string()))?;
     let cell = |v: Option<f64>| v.map_or(String::new(), |v| v.to_string());
-    for l in &evaluation.labels {
+    let row = |l: &LabelEvaluation| {
         let auroc = l.auroc.as_ref();
         let of = |f: fn(&crate::metrics::confidence::Estimate) -> Option<f64>| cell(auroc.and_then(|a| f(&a.estimate)));
         let method = auroc.and_then(|a| serde_json::to_value(a.method).ok());
-        let record = [
+        [
             l.label.clone(),
             l.n.to_string(),
             l.n_pos.to_string(),
@@ -255,9 +253,7 @@ pub fn csv(evaluation: &Evaluation) -> Result<String> {
             cell(l.smece),
             cell(l.mce),
             l.not_evaluable.clone().unwrap_or_default(),
-        ];
-        writer.write_record(record).map_err(|e| fault(e.to_string()))?;
-    }
-    let bytes = writer.into_inner().map_err(|e| fault(e.to_string()))?;
-    String::from_utf8(bytes).map_err(|e| fault(e.to_string()))
+        ]
+    };
+    cli::csv(std::iter::once(header.map(str::to_owned)).chain(evaluation.labels.iter().map(row)))
 }

@@ -11,6 +11,7 @@ use crate::cli::{evaluation_table, note, progress};
 use crate::device::Place;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::inference::batch;
 use crate::inference::engine::Pace;
 use crate::inference::journal::Others;
 use crate::inference::session::{self, Session, Start};
@@ -22,9 +23,6 @@ use crate::run::{Calibration, Training, TrainingFolder};
 use crate::train::recipe::WEIGHTS;
 use crate::train::{Part, Recipe};
 use crate::tui::live;
-
-/// Images that go through the network together.
-const BATCH: usize = 16;
 
 /// A training whose weights are chosen.
 pub struct Finished<'a> {
@@ -96,7 +94,7 @@ impl Finished<'_> {
             calibration,
             training: Some(self.log.clone()),
             place: self.place.clone(),
-            pace: Pace { batch: Some(BATCH), decoders: self.threads, strict: true },
+            pace: Pace { batch: Some(batch::USUAL), decoders: self.threads, strict: true },
             resume: folder.journal().exists() || folder.run_toml().exists(),
             folder: folder.clone(),
             others: Others::Refused,

@@ -45,7 +45,11 @@ impl Card {
 impl fmt::Display for Memory {
     /// As `12.3 of 79.6 GiB used`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-        write!(f, "{:.1} of {:.1} GiB used", gib(self.total.saturating_sub(self.free)), gib(self.total))
+        write!(f, "{} of {} GiB used", gib(self.total.saturating_sub(self.free)), gib(self.total))
     }
+}
+
+/// Bytes in GiB, with one decimal.
+pub fn gib(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / f64::from(1 << 30))
 }

@@ -20,7 +20,7 @@ pub use without::{Upload, cards, memory, peak};
 #[cfg(not(feature = "cuda"))]
 use without::{name, open};
 
-pub use card::{Card, Memory};
+pub use card::{Card, Memory, gib};
 pub use fault::Fault;
 pub use place::{Place, Wanted, instruction_set};
 pub use precision::Precision;

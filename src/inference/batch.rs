@@ -9,8 +9,8 @@ use crate::device;
 use crate::error::{Kind, Result};
 use crate::models::{self, Model};
 
-/// Where memory is not the limit.
-const USUAL: usize = 16;
+/// Where memory is not the limit, and where runs on several machines are to be alike.
+pub const USUAL: usize = 16;
 
 /// At most; more do not make a card faster.
 const MOST: usize = 256;

@@ -46,6 +46,14 @@ pub struct Progress {
     pub memory: Option<Memory>,
 }
 
+impl Progress {
+    /// What a person is told if fewer pictures go through together than the `before` that once did: memory was too little.
+    pub fn shrunk(&self, before: usize) -> Option<String> {
+        let batch = self.batch;
+        (batch < before).then(|| format!("the device's memory is too little for more than {batch} pictures at a time"))
+    }
+}
+
 /// What is run over what.
 pub struct Job<'a> {
     /// The network.

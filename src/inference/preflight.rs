@@ -16,15 +16,15 @@ use crate::models::{self, Model};
 /// Pictures that are looked at before a run.
 const PICTURES: usize = 24;
 
-/// What a person should know before a model runs over a dataset, a line each: labels that only one of them has, and what is
-/// probably wrong with the pictures. Those that cannot be read are the run's to tell.
+/// What a person should know before a model runs over a dataset, a line each: what was noted as it was read, labels that only
+/// one of them has, and what is probably wrong with the pictures. Those that cannot be read are the run's to tell.
 pub fn before(card: &ModelCard, home: &Home, dataset: &Dataset, device: &Device) -> Result<Vec<String>> {
     let only = |of: &[String], other: &[String]| {
         let names = of.iter().filter(|name| labels::find(other, name).is_none()).map(String::as_str);
         names.collect::<Vec<_>>().join(", ")
     };
     let (lacking, unknown) = (only(&card.labels, &dataset.labels), only(&dataset.labels, &card.labels));
-    let mut notes = Vec::new();
+    let mut notes = dataset.notes.clone();
     if !lacking.is_empty() {
         notes.push(format!("the data say nothing of {lacking}: predicted, not evaluated"));
     }

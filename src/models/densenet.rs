@@ -2,8 +2,7 @@
 
 use candle_core::{Module, Result as CandleResult, Tensor};
 
-use super::part::Form;
-use super::part::{Backbone, ConvNorm, Emit, Part};
+use super::part::{Backbone, ConvNorm, Emit, Form, Part};
 use crate::cards::model::{Architecture, Options};
 use crate::error::Result;
 use crate::ops::{Activation, Conv2d, Layer, Maps, ScaleShift, avg_pool_2};

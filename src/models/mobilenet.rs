@@ -2,8 +2,7 @@
 
 use candle_core::{Module, Result as CandleResult, Tensor};
 
-use super::part::Form;
-use super::part::{Backbone, ConvNorm, Emit, Part};
+use super::part::{Backbone, ConvNorm, Emit, Form, Part};
 use super::path::onto;
 use crate::cards::model::{Options, Padding};
 use crate::error::Result;

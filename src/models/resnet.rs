@@ -3,8 +3,7 @@
 
 use candle_core::{Module, Result as CandleResult, Tensor};
 
-use super::part::Form;
-use super::part::{Backbone, ConvNorm, Emit, Part};
+use super::part::{Backbone, ConvNorm, Emit, Form, Part};
 use super::path::{infer_onto, onto};
 use crate::cards::model::Architecture;
 use crate::error::Result;

@@ -6,8 +6,7 @@ use rayon::prelude::*;
 use super::cpu;
 use super::kernels::{Packed, Place, Set, Transformed, Winograd};
 use super::maps::Maps;
-use super::plan::Plan;
-use super::plan::{is_transformable, pays};
+use super::plan::{Plan, is_transformable, pays};
 
 /// Limits that cut nothing off.
 pub(super) const FREE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);

@@ -1,8 +1,7 @@
 //! How a model that was trained here came to be: curves over the epochs, and a table of them.
 
 use super::chart::{Axis, Chart, Layer, Sign};
-use super::surface::COLOURS;
-use super::surface::Plot;
+use super::surface::{COLOURS, Plot};
 use super::table::{Cell, Column, Table};
 use crate::run::{Epoch, Training};
 

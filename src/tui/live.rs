@@ -60,7 +60,7 @@ pub fn begin(request: &Request) -> Result<Begun> {
     let dataset = data::load(&card, request.images.as_deref(), split)?;
     let folder = RunFolder::usual(&model, &card, split, None);
     let before = preflight::before(&model, &home, &dataset, &place.device)?;
-    let notes = [place.notes.clone(), dataset.notes.clone(), before].concat();
+    let notes = [place.notes.clone(), before].concat();
     let policy = Policy::default();
     let watch = Watch::new(folder.clone(), &model, policy, dataset.clone());
     let plan = Plan {

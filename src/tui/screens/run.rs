@@ -239,8 +239,7 @@ impl RunScreen {
             let card = progress.and_then(|p| p.memory).map(|memory| format!(", {memory}")).unwrap_or_default();
             let text = format!("device {device}{card}, memory of the process {memory}");
             lines.push(Line::styled(text, theme.dim()));
-            if let Some(batch) = progress.map(|p| p.batch).filter(|batch| *batch < self.batch) {
-                let text = format!("the device's memory is too little for more than {batch} pictures at a time");
+            if let Some(text) = progress.and_then(|p| p.shrunk(self.batch)) {
                 lines.push(Line::styled(text, Style::new().fg(theme.orange())));
             }
         }
