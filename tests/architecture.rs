@@ -24,7 +24,7 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("hub", &[]),
     ("ops", &[]),
     ("device", &[]),
-    ("models", &["ops", "weights", "hub"]),
+    ("models", &["ops", "weights", "hub", "device"]),
     ("train", &["data", "imaging", "models", "ops", "metrics", "inference", "weights", "device"]),
     ("inference", &["data", "imaging", "models", "device", "audit"]),
     ("cluster", &["inference"]),

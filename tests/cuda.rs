@@ -107,6 +107,12 @@ fn drivers_of_no_use_are_told_apart() {
     library(folder.path(), "libcurand.so.10", "int curandCreateGenerator(void **g, int k) { return 101; }\n");
     let says = refused("cuda:1", 3);
     assert!(says.contains("CUDA_ERROR_NOT_FOUND"), "{says}");
+    // One whose memory others have taken.
+    let full = "int cuDeviceGet(int *d, int n) { *d = n; return 0; }\n\
+                int cuDevicePrimaryCtxRetain(void **c, int d) { return 2; }\n";
+    driver(folder.path(), 99_000, 2, full);
+    let says = refused("cuda:1", 3);
+    assert!(says.contains("the memory of the card is full; `nvidia-smi` tells who uses it"), "{says}");
     // Where the choice is free, none of it is in the way.
     let ran = evaluate(&folder.path().join("out"), "auto", folder.path());
     assert!(ran.stderr.contains("note: computing on the CPU: "), "{}", ran.stderr);

@@ -61,6 +61,15 @@ pub enum Fault {
     Other(String),
 }
 
+/// What the errors of CUDA's parts say, the driver's first, where the device's memory is full.
+const MEMORY_IS_FULL: [&str; 3] =
+    ["CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"];
+
+/// Whether an error of CUDA says that the device's memory is full.
+pub fn memory_is_full(says: &str) -> bool {
+    MEMORY_IS_FULL.iter().any(|name| says.contains(name))
+}
+
 impl Fault {
     /// Cause and mend for a person.
     pub fn error(&self) -> Error {

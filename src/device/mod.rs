@@ -21,6 +21,6 @@ pub use without::{Upload, cards, memory, peak};
 use without::{name, open};
 
 pub use card::{Card, Memory, gib};
-pub use fault::Fault;
+pub use fault::{Fault, memory_is_full};
 pub use place::{Place, Wanted, instruction_set};
 pub use precision::Precision;

@@ -6,6 +6,7 @@ use super::densenet::{self, Transition};
 use super::mobilenet::InvertedResidual;
 use super::part::{ConvNorm, Form, Part};
 use super::resnet::Residual;
+use crate::device::memory_is_full;
 use crate::error::{Error, Result};
 use crate::ops::{
     self, Activation, Conv2d, DenseBlock, DenseLayer, Layer, Linear, MaxPool, ScaleShift, fold, fold_into,
@@ -155,15 +156,11 @@ fn single(values: &[f64]) -> Vec<f32> {
     values.iter().map(|v| *v as f32).collect()
 }
 
-/// What the errors of CUDA's parts say, the driver's first, where the device's memory is full.
-const MEMORY_IS_FULL: [&str; 3] =
-    ["CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"];
-
 /// Candle's error as ours, without its backtrace.
 pub(crate) fn fault(error: candle_core::Error) -> Error {
     let text = error.to_string();
     let cause = text.lines().next().unwrap_or_default();
-    if MEMORY_IS_FULL.iter().any(|says| cause.contains(says)) {
+    if memory_is_full(cause) {
         return Error::memory("the device's memory is full");
     }
     Error::new(cause)

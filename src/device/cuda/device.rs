@@ -8,7 +8,7 @@ use candle_core::cuda::set_gemm_reduced_precision_f32;
 use candle_core::{Device, Tensor};
 
 use super::libraries;
-use crate::device::{Card, Fault, Memory};
+use crate::device::{Card, Fault, Memory, memory_is_full};
 use crate::error::{Error, Result};
 
 type Found<T> = std::result::Result<T, Fault>;
@@ -88,7 +88,7 @@ pub fn open(number: usize) -> Found<(Device, Card)> {
     libraries::load_mathematics()?;
     set_gemm_reduced_precision_f32(false);
     // A stream of its own and not that of a thread, since a model is loaded by one thread and run by others.
-    let device = Device::new_cuda_with_stream(number).map_err(|e| Fault::Other(first_line(&e)))?;
+    let device = Device::new_cuda_with_stream(number).map_err(|e| said(&first_line(&e)))?;
     let card = card(context(&device).ok_or(Fault::NoCard)?.as_ref(), driver)?;
     let sum = || Tensor::ones(8, candle_core::DType::F32, &device)?.affine(2.0, 1.0)?.sum_all()?.to_scalar::<f32>();
     match sum() {
@@ -107,10 +107,12 @@ fn kernel_fault(says: &str, card: &Card, driver: Driver) -> Fault {
     if any(&["CUDA_ERROR_NO_BINARY_FOR_GPU", "CUDA_ERROR_INVALID_PTX"]) {
         return Fault::OtherKernels { card: card.name.clone(), capability: card.capability };
     }
-    if any(&["CUDA_ERROR_OUT_OF_MEMORY"]) {
-        return Fault::Memory;
-    }
-    Fault::Other(says.to_owned())
+    said(says)
+}
+
+/// What CUDA says, as ours.
+fn said(says: &str) -> Fault {
+    if memory_is_full(says) { Fault::Memory } else { Fault::Other(says.to_owned()) }
 }
 
 fn first_line(error: &candle_core::Error) -> String {
